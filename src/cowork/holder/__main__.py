@@ -1,0 +1,14 @@
+"""Run as ``python -I -S .../cowork/holder/__main__.py zygote FD`` or ``... hold FD``; never by hand.
+
+``FD`` is an inherited socket: for ``zygote`` the daemon's, see zygote.py; for ``hold`` the channel on which BEGIN comes.
+"""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    # -I leaves the script's folder out of the path, so that nothing beside it can be imported by accident.
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    from cowork.holder.zygote import main
+
+    main(sys.argv[1:])

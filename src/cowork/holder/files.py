@@ -1,0 +1,57 @@
+"""Files that are either whole or absent, and the session's own log."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+
+def write_whole(path: str, data: bytes, *, sync: bool = True) -> None:
+    """Write ``data`` under a temporary name, sync it, and rename it to ``path`` (mode 0600).
+
+    Raises:
+        OSError: the temporary file is removed again; ``path`` is as before.
+    """
+    temporary = f"{path}.{os.getpid()}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def write_json(path: str, value: object, *, sync: bool = True) -> None:
+    """``write_whole`` of one line of JSON."""
+    write_whole(path, json.dumps(value).encode() + b"\n", sync=sync)
+
+
+class LifecycleLog:
+    """Appends dated lines; a disk that takes none is no reason to end."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __call__(self, text: str) -> None:
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        line = f"{stamp}.{int(now * 1000) % 1000:03d}Z {text}\n"
+        try:
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return
+        try:
+            os.write(fd, line.encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass
+        finally:
+            os.close(fd)

@@ -1,0 +1,92 @@
+"""The processes below a holder: who they are, how they are signalled, how they are made to go away.
+
+The holder is a child subreaper, so every descendant that loses its parent becomes a child of the holder: nothing
+below can hide. Pids are safe to signal as long as the holder has not reaped them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process, of all its threads. Empty for a process that is gone."""
+    found: list[int] = []
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
+        try:
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as f:
+                found += map(int, f.read().split())
+        except OSError:
+            continue
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below ``pid``, parents before their children."""
+    found = children(pid)
+    for child in found:
+        found += children(child)
+    return found
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether the process has ended and waits to be reaped (or is gone)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            return f.read().rpartition(b") ")[2][:1] in b"ZX"
+    except OSError:
+        return True
+
+
+def send(target: str, leader: int, number: int, cgroup: str | None) -> bool:
+    """Signal the "leader", its process "group", or the whole "tree"; True if anybody was there.
+
+    The caller guarantees that ``leader`` is not reaped yet, so neither its pid nor its group can be another's.
+    """
+    if target == "leader":
+        return _kill(leader, number)
+    sent = _kill(-leader, number)
+    if target == "tree":
+        if number == signal.SIGKILL and cgroup is not None:
+            sent |= _kill_cgroup(cgroup)
+        for pid in descendants(os.getpid()):
+            if pid != leader:
+                sent |= _kill(pid, number)
+    return sent
+
+
+def reap_others(leader: int) -> None:
+    """Collect the adopted descendants that have ended, but not ``leader``."""
+    for pid in children(os.getpid()):
+        if pid != leader and is_zombie(pid):
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+
+
+def alone(leader: int) -> bool:
+    """Whether nothing but the (ended) leader is left below this process."""
+    return all(pid == leader for pid in children(os.getpid()))
+
+
+def _kill(pid: int, number: int) -> bool:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _kill_cgroup(cgroup: str) -> bool:
+    try:
+        with open(os.path.join(cgroup, "cgroup.kill"), "w") as f:
+            f.write("1")
+    except OSError:
+        return False
+    return True
