@@ -38,8 +38,9 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.sock.close()
 
     def set_timeout(self, seconds: float) -> None:
@@ -90,8 +91,7 @@ class Client:
 
     def call(self, method: str, params: Message | None = None, timeout: float = 10.0) -> Message:
         """Send a request and return its whole reply; messages that come before it are dropped."""
-        number = self.send(method, params)
-        return self.until(lambda m: m.get("id") == number and "success" in m, timeout)
+        return self.until(reply_to(self.send(method, params)), timeout)
 
     def drain(self, quiet: float = 0.05) -> None:
         """Drop what comes until nothing came for `quiet` seconds."""
@@ -108,6 +108,11 @@ def subscriber(path: str) -> Client:
     client.call("subscribeEvents", {"userDataName": "bench"})
     client.drain()
     return client
+
+
+def reply_to(number: int) -> Callable[[Message], bool]:
+    """Accepts the reply of one request."""
+    return lambda m: m.get("id") == number and "success" in m
 
 
 def exit_of(session: str) -> Callable[[Message], bool]:

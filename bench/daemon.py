@@ -66,15 +66,28 @@ class Daemon:
     # -- life
     def start(self) -> float:
         """Execute it without waiting; returns the moment before (perf_counter)."""
-        env = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "BENCH_TAG": self.tag,
-               "HOME": str(self.directory / "home"), "XDG_RUNTIME_DIR": str(self.directory / "run"),
-               "XDG_STATE_HOME": str(self.directory / "state"), "TMPDIR": str(self.directory / "tmp"),
-               **{k: self._fill(v) for k, v in self.spec.env.items()}}
+        env = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "BENCH_TAG": self.tag,
+            "HOME": str(self.directory / "home"),
+            "XDG_RUNTIME_DIR": str(self.directory / "run"),
+            "XDG_STATE_HOME": str(self.directory / "state"),
+            "TMPDIR": str(self.directory / "tmp"),
+            **{k: self._fill(v) for k, v in self.spec.env.items()},
+        }
         argv = [self._fill(a) for a in shlex.split(self.spec.command)]
         with open(self.directory / "daemon.log", "ab") as log:
             began = perf_counter()
-            self._process = subprocess.Popen(argv, env=env, cwd=self.directory, stdin=subprocess.DEVNULL,
-                                             stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                argv,
+                env=env,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.pid = self._process.pid
         return began
 
@@ -198,8 +211,14 @@ class Daemon:
 
     def spawn_params(self, session: str, command: str, *args: str) -> Message:
         """Parameters of a spawn request."""
-        return {"id": session, "name": "bench", "command": command, "args": list(args),
-                "cwd": str(self.directory / "home"), "env": {"BENCH_TAG": self.tag}}
+        return {
+            "id": session,
+            "name": "bench",
+            "command": command,
+            "args": list(args),
+            "cwd": str(self.directory / "home"),
+            "env": {"BENCH_TAG": self.tag},
+        }
 
     def spawn(self, client: Client, session: str, command: str, *args: str) -> None:
         """Spawn and wait for the reply; RuntimeError when it is refused."""

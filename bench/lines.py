@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,15 @@ END = "bench-end-of-output"
 """The line every streaming child prints last; it holds no character that JSON escapes."""
 
 
-def numbered(child: int, number: int | str) -> str:
+def numbered(child: int, number: int) -> str:
     """One line of LINE bytes: a small JSON object like those of a stream-json child."""
-    text = '{"type":"assistant","child":%d,"seq":' % child
-    text += number if isinstance(number, str) else f"{number:010d}"
-    text += ',"message":{"role":"assistant","content":"'
-    width = len(text) + (8 if isinstance(number, str) else 0)  # "%d" stands for ten digits
-    return text + "x" * (LINE - 4 - width) + '"}}\n'
+    text = f'{{"type":"assistant","child":{child},"seq":{number:010d},"message":{{"role":"assistant","content":"'
+    return text + "x" * (LINE - 4 - len(text)) + '"}}\n'
+
+
+def printf_format(child: int) -> str:
+    """The same line as a format of printf(1), the number being its argument."""
+    return numbered(child, 0).replace("0000000000", "%010d").replace("\n", "\\n")
 
 
 def lines_file(directory: Path, size: int, child: int = 0) -> Path:
@@ -54,8 +55,12 @@ class LineCheck:
     def __str__(self) -> str:
         if self.intact:
             return "intact"
-        counts = {"missing": self.missing, "duplicated": self.duplicated, "altered": self.altered,
-                  "out of order": self.out_of_order}
+        counts = {
+            "missing": self.missing,
+            "duplicated": self.duplicated,
+            "altered": self.altered,
+            "out of order": self.out_of_order,
+        }
         named = ", ".join(f"{n:,} lines {what}" for what, n in counts.items() if n)
         return named or "line ends differ"
 
@@ -84,14 +89,20 @@ def check(got: bytes, want: bytes) -> LineCheck:
     return LineCheck(False, len(place) - sum(seen), duplicated, altered, out_of_order)
 
 
-def repeats(before: list[str], after: list[str], most: int = 64) -> int:
-    """How many events at the start of `after` are those at the end of `before`, come again.
+def repeated(before: Sequence[bytes], after: bytes, window: int = 4 << 20) -> tuple[int, int]:
+    """How much of the start of `after` is the end of the pieces `before` come again: (pieces, bytes).
 
-    The longest such run of at most `most` events; events are compared by a digest of their data.
+    Overlaps of less than two lines are not looked for: runs of equal characters would pass for them.
     """
-    digest = [[hashlib.sha256(t.encode("utf-8", "surrogatepass")).digest() for t in part]
-              for part in (before[-most:], after[:most])]
-    for count in range(min(map(len, digest)), 0, -1):
-        if digest[0][-count:] == digest[1][:count]:
-            return count
-    return 0
+    tail, head = b"".join(before)[-window:], after[: 2 * LINE]
+    at = tail.find(head) if len(head) == 2 * LINE else -1
+    while at >= 0 and not after.startswith(tail[at:]):
+        at = tail.find(head, at + 1)
+    if at < 0:
+        return 0, 0
+    overlap = len(tail) - at
+    pieces = covered = 0
+    while covered < overlap:
+        pieces += 1
+        covered += len(before[-pieces])
+    return pieces, overlap

@@ -38,10 +38,14 @@ class Received:
 
 @dataclass
 class Decoded:
-    """The frames of a part of the buffer: pieces of output and their bytes by session, exits, the rest."""
+    """The frames of a part of the buffer: pieces of output by session, exits, the other messages.
+
+    `kinds` are the types under which output came, `after_exit` counts output behind its session's exit.
+    """
 
     pieces: dict[str, list[str]] = field(default_factory=dict)
     exits: dict[str, Message] = field(default_factory=dict)
+    kinds: set[str] = field(default_factory=set)
     others: list[Message] = field(default_factory=list)
     frames: int = 0
     largest: int = 0
@@ -61,8 +65,18 @@ class Sink:
         for at in range(0, size, _PAGE):
             self.map[at] = 0
 
-    def collect(self, client: Client, needle: bytes, count: int, deadline: float, *, start: int = 0,
-                idle: float = 0.3, silence: float = 8.0, enough: int | None = None) -> Received:
+    def collect(
+        self,
+        client: Client,
+        needle: bytes,
+        count: int,
+        deadline: float,
+        *,
+        start: int = 0,
+        idle: float = 0.3,
+        silence: float = 8.0,
+        enough: int | None = None,
+    ) -> Received:
         """Receive until `needle` came `count` times and then nothing for `idle` seconds.
 
         Ends also at `deadline` (perf_counter), after `silence` seconds without a byte, when the connection is
@@ -72,8 +86,8 @@ class Sink:
         at = start + len(client.buffer)
         view[start:at] = client.buffer
         client.buffer.clear()
-        got = Received(start, at, 0.0, perf_counter(), 0, False)
-        got.seen = self.map[start:at].count(needle)
+        now = perf_counter()
+        got = Received(start, at, now if at > start else 0.0, now, self.map[start:at].count(needle), False)
         client.set_timeout(min(0.1, idle))
         while at < len(view) and (enough is None or at - start < enough):
             try:
@@ -109,6 +123,7 @@ class Sink:
                 session = str(message.get("id"))
                 if message.get("type") in ("stdout", "stderr"):
                     out.frames += 1
+                    out.kinds.add(message["type"])
                     out.pieces.setdefault(session, []).append(message["data"])
                     out.after_exit += session in out.exits
                 elif message.get("type") == "exit":

@@ -19,8 +19,11 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def latencies(seconds: Sequence[float], prefix: str = "") -> dict[str, Figure]:
     """p50, p99 and worst of times given in seconds, in us, as `<prefix>p50_us` and so on."""
-    return {f"{prefix}p50_us": percentile(seconds, 50) * 1e6, f"{prefix}p99_us": percentile(seconds, 99) * 1e6,
-            f"{prefix}max_us": max(seconds) * 1e6}
+    return {
+        f"{prefix}p50_us": percentile(seconds, 50) * 1e6,
+        f"{prefix}p99_us": percentile(seconds, 99) * 1e6,
+        f"{prefix}max_us": max(seconds) * 1e6,
+    }
 
 
 def middle(values: Sequence[Figure]) -> Figure:

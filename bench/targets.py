@@ -55,7 +55,7 @@ def target(section: str, figure: str) -> Target | None:
 
 
 def verdict(goal: float | None, more: bool, value: Figure) -> str:
-    """"" without a goal, else the goal and "ok", "falls short", or "not measured"."""
+    """ "" without a goal, else the goal and "ok", "falls short", or "not measured"."""
     if goal is None:
         return ""
     text = f"{'>=' if more else '<='} {goal:,g}" if goal < 1e6 else f"{'>=' if more else '<='} {goal:,.0f}"

@@ -5,19 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import signal
 import struct
+import subprocess
 import termios
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from cowork.holder import syscalls
 from cowork.holder.spec import StartSpec
 
 _WINSIZE = struct.Struct("HHHH")
 
 
 class StartError(Exception):
-    """The child could not be started. ``what``: "cwd", "exec", "cgroup" or "fork"; ``errno`` as the kernel gave it."""
+    """The child could not be started. ``what``: "cwd", "exec" or "socket"; ``errno`` as the kernel gave it."""
 
     def __init__(self, what: str, errno: int, text: str) -> None:
         super().__init__(text)
@@ -42,35 +42,34 @@ class Child:
 
 
 def start(spec: StartSpec, cgroup: str | None) -> Child:
-    """Fork and exec ``spec``; returns when the exec has succeeded.
+    """Start ``spec``; returns when the exec has succeeded.
 
     Raises:
         StartError: with the step that failed.
     """
-    report_r, report_w = os.pipe2(os.O_CLOEXEC)
     ours, theirs = _terminal(spec.terminal) if spec.terminal else _pipes()
     try:
-        pid = os.fork()
-    except OSError as e:
-        _close([report_r, report_w, *ours, *theirs])
-        raise StartError("fork", e.errno or 0, f"cannot fork: {e.strerror}") from e
-    if pid == 0:
-        _become(spec, cgroup, theirs, report_w)
-    _close([report_w, *theirs])
-    pidfd = os.pidfd_open(pid)
-    with os.fdopen(report_r, "rb") as report:
-        failure = report.read()
-    if failure:
-        os.waitpid(pid, 0)
-        _close([pidfd, *ours])
-        what, number, text = json.loads(failure)
-        raise StartError(what, number, text)
+        # Without a preexec_fn this is vfork and costs nothing; with one it is fork, which is safe in a process
+        # that has one thread.
+        process = subprocess.Popen(
+            spec.argv, executable=spec.executable, cwd=spec.cwd, env=spec.env, umask=spec.umask,
+            stdin=theirs[0], stdout=theirs[-2], stderr=theirs[-1], start_new_session=True, close_fds=False,
+            preexec_fn=_preparation(spec.terminal is not None, cgroup),
+        )  # fmt: skip
+    except (OSError, ValueError, subprocess.SubprocessError) as e:
+        _close(ours)
+        raise _explain(e, spec) from e
+    finally:
+        _close(set(theirs))
+    # From here on the pid is ours alone: Popen would reap it behind our back when it is collected.
+    process.returncode = 0
+    pidfd = os.pidfd_open(process.pid)
     for fd in ours:
         os.set_blocking(fd, False)
     if spec.terminal:
         # One descriptor to write and one to read, so that either can be closed without the other.
-        return Child(pid, pidfd, stdin=os.dup(ours[0]), stdout=ours[0], stderr=-1)
-    return Child(pid, pidfd, stdin=ours[0], stdout=ours[1], stderr=ours[2])
+        return Child(process.pid, pidfd, stdin=os.dup(ours[0]), stdout=ours[0], stderr=-1)
+    return Child(process.pid, pidfd, stdin=ours[0], stdout=ours[1], stderr=ours[2])
 
 
 def resize(fd: int, rows: int, columns: int) -> None:
@@ -88,44 +87,32 @@ def _pipes() -> tuple[list[int], list[int]]:
 def _terminal(size: tuple[int, int]) -> tuple[list[int], list[int]]:
     master, slave = os.openpty()
     resize(slave, *size)
-    return [master], [slave]
+    return [master], [slave, slave, slave]
 
 
-def _close(fds: list[int]) -> None:
+def _close(fds: list[int] | set[int]) -> None:
     for fd in fds:
         os.close(fd)
 
 
-def _become(spec: StartSpec, cgroup: str | None, fds: list[int], report: int) -> None:
-    """In the child: everything between fork and exec. Never returns."""
-    what = "exec"
-    try:
-        what = "cgroup"
+def _preparation(terminal: bool, cgroup: str | None) -> Callable[[], None] | None:
+    """What has to be done inside the child before the exec, or None when nothing has to."""
+    if not terminal and cgroup is None:
+        return None
+
+    def prepare() -> None:
         if cgroup is not None:
-            with open(os.path.join(cgroup, "cgroup.procs"), "w") as f:
+            with open(os.path.join(cgroup, "cgroup.procs"), "w", encoding="ascii") as f:
                 f.write("0")
-        what = "exec"
-        if spec.terminal:
-            os.login_tty(fds[0])
-        else:
-            os.setsid()
-            for number, fd in enumerate(fds):
-                # dup2 onto itself would keep close-on-exec; pipes made by a holder never have these numbers, but
-                # the rule costs nothing.
-                os.dup2(fd, number, inheritable=True)
-        # A holder that is killed must not leave a program behind that nobody can see or stop.
-        syscalls.die_with_parent(signal.SIGTERM)
-        for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGXFSZ, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        os.umask(spec.umask)
-        what = "cwd"
-        os.chdir(spec.cwd)
-        what = "exec"
-        os.execve(spec.executable, spec.argv, spec.env)
-    except BaseException as e:
-        number = e.errno if isinstance(e, OSError) and e.errno else 0
-        text = os.strerror(number) if number else str(e)
-        target = {"cwd": f"working directory {spec.cwd}", "cgroup": f"cgroup {cgroup}"}.get(what, spec.executable)
-        os.write(report, json.dumps([what, number, f"{target}: {text}"]).encode())
-    finally:
-        os._exit(127)
+        if terminal:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    return prepare
+
+
+def _explain(error: Exception, spec: StartSpec) -> StartError:
+    number = error.errno or 0 if isinstance(error, OSError) else 0
+    text = os.strerror(number) if number else str(error)
+    if isinstance(error, OSError) and error.filename == spec.cwd and spec.cwd != spec.executable:
+        return StartError("cwd", number, f"working directory {spec.cwd}: {text}")
+    return StartError("exec", number, f"{spec.executable}: {text}")

@@ -54,6 +54,7 @@ class Holder:
         self.page = Page(os.path.join(self.spec.folder, "readers"), writable=False)
         if self.spec.cgroup is not None:
             self._cgroup = cgroup.make(self.spec.cgroup, "cowork-" + os.path.basename(self.spec.folder))
+        self._wake = self._listen_for_signals()
         try:
             self.clients.listen(self.spec.socket)
             self.child = child.start(self.spec, self._cgroup)
@@ -70,12 +71,20 @@ class Holder:
         self.output = Output(self.epoll, spool, self.child.stdout, self.child.stderr)
         self.stdin = StdinQueue(self.child.stdin)
         self.epoll.register(self.child.pidfd, select.EPOLLIN)
-        self._wake = self._listen_for_signals()
         self.log(f"started pid={self.child.pid} holder={os.getpid()} program={self.spec.executable}")
         self.clients.send(self.starter, m.pack(m.STATUS, self.status()))
+        self._record_child()
         while self.exit_record is None:
             self._turn()
         self._say_goodbye()
+
+    def _record_child(self) -> None:
+        """Who must be ended if this process is killed: the child's pid, and its start time against reuse."""
+        record = {"pid": self.child.pid, "start": tree.start_time(self.child.pid), "holder": os.getpid()}
+        try:
+            files.write_json(os.path.join(self.spec.folder, "child.json"), record, sync=False)
+        except OSError as e:
+            self.log(f"cannot write child.json: {e.strerror}")
 
     def status(self) -> bytes:
         """Body of STATUS: JSON with pids, the spool's bounds, what stdin and the output are doing."""

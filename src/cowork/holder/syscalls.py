@@ -1,6 +1,6 @@
 """The kernel interfaces that the standard library does not wrap, one function each.
 
-Sources: prctl(2), PR_SET_CHILD_SUBREAPER and PR_SET_PDEATHSIG; fcntl(2), F_SETPIPE_SZ.
+Sources: prctl(2), PR_SET_CHILD_SUBREAPER and PR_SET_NAME; fcntl(2), F_SETPIPE_SZ.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import ctypes
 import fcntl
 import os
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _F_SETPIPE_SZ = 1031
@@ -27,11 +26,6 @@ def _prctl(option: int, argument: int | bytes) -> None:
 def become_subreaper() -> None:
     """Orphaned descendants become our children instead of init's, so that none can be lost."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent(signal_number: int) -> None:
-    """Ask for a signal when the process that started this one ends. Kept over execve, not over fork."""
-    _prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
 def set_name(name: str) -> None:

@@ -34,13 +34,25 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot (proc(5), field 22); 0 if it is gone."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
 def is_zombie(pid: int) -> bool:
     """Whether the process has ended and waits to be reaped (or is gone)."""
+    fields = _stat(pid)
+    return not fields or fields[0] in (b"Z", b"X")
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat after the command name."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as f:
-            return f.read().rpartition(b") ")[2][:1] in b"ZX"
+            return f.read().rpartition(b") ")[2].split()
     except OSError:
-        return True
+        return []
 
 
 def send(target: str, leader: int, number: int, cgroup: str | None) -> bool:

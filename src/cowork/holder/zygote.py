@@ -25,56 +25,93 @@ def main(arguments: list[str]) -> None:
     _leave_the_starter(keep=fd)
     if role == "zygote":
         serve(sock)
-    else:
+    elif os.fork() == 0:
+        # Forked once more: the starter need not reap a process that outlives it.
+        become_holder()
         hold(sock)
     os._exit(0)
 
 
 def serve(sock: socket.socket) -> None:
-    """Fork a holder for every descriptor that comes, until the daemon's end closes."""
+    """Hand every descriptor that comes to a holder forked beforehand, until the daemon's end closes."""
     syscalls.set_name("cowork-zygote")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # holders are nobody's business here: no zombies
     gc.collect()
     gc.freeze()
     while True:
+        warm = _fork_warm(sock)
+        channel = _receive_fd(sock)
+        if channel is None:
+            return
         try:
-            data, fds, _, _ = socket.recv_fds(sock, 1, 1)
-        except InterruptedError:
-            continue
+            socket.send_fds(warm, [b"x"], [channel])
         except OSError:
-            return
-        if not data:
-            return
-        for fd in fds:
-            if os.fork() == 0:
-                sock.close()
-                os.setsid()
-                hold(socket.socket(fileno=fd))
-                os._exit(0)
-            os.close(fd)
+            continue  # that holder was killed while it waited; the daemon sees its channel close
+        finally:
+            warm.close()
+            os.close(channel)
+
+
+def _fork_warm(sock: socket.socket) -> socket.socket:
+    """Fork a holder that waits for its channel; returns the socket on which it waits."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        sock.close()
+        ours.close()
+        os.setsid()
+        become_holder()
+        channel = _receive_fd(theirs)
+        theirs.close()
+        if channel is not None:
+            hold(socket.socket(fileno=channel))
+        os._exit(0)
+    theirs.close()
+    return ours
+
+
+def _receive_fd(sock: socket.socket) -> int | None:
+    """One descriptor, or None when the other side is gone."""
+    try:
+        data, fds, _, _ = socket.recv_fds(sock, 1, 1)
+    except OSError:
+        return None
+    return fds[0] if data and fds else None
+
+
+def become_holder() -> None:
+    """What can be done before it is known which session it will be."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    syscalls.set_name("cowork-holder")
+    syscalls.become_subreaper()
+    os.chdir("/")  # nothing of ours may keep the caller's folder busy
 
 
 def hold(channel: socket.socket) -> None:
     """Be the holder of the session that BEGIN describes."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    syscalls.set_name("cowork-holder")
-    syscalls.become_subreaper()
     spec = _receive_spec(channel)
-    if spec is None:
-        return
-    # Anything the child was not given must not reach it, and nothing of ours may depend on the caller's folder.
-    os.chdir("/")
-    Holder(spec, channel).run()
+    if spec is not None:
+        Holder(spec, channel).run()
 
 
 def _receive_spec(channel: socket.socket) -> StartSpec | None:
-    splitter = m.Splitter()
+    """Read BEGIN and not a byte more: what follows it is the loop's, which serves writes sent ahead in their order."""
     channel.setblocking(True)
-    while data := channel.recv(1 << 18):
-        for kind, body in splitter.feed(data):
-            if kind == m.BEGIN:
-                return StartSpec.decode(body)
-    return None
+    header = _receive_exactly(channel, m.HEADER.size)
+    if header is None:
+        return None
+    kind, length = m.HEADER.unpack(header)
+    body = _receive_exactly(channel, length) if kind == m.BEGIN and length <= m.MAX_BODY else None
+    return StartSpec.decode(body) if body is not None else None
+
+
+def _receive_exactly(channel: socket.socket, count: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < count:
+        data = channel.recv(min(count - len(parts), 1 << 18))
+        if not data:
+            return None
+        parts += data
+    return bytes(parts)
 
 
 def _leave_the_starter(keep: int) -> None:
@@ -83,7 +120,10 @@ def _leave_the_starter(keep: int) -> None:
         os.setsid()
     except PermissionError:
         pass  # already leads a process group: started with a session of its own
-    for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGXFSZ):
+    # SIG_IGN would be inherited by the child over exec; a handler that does nothing is not. (Popen resets the other two.)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):

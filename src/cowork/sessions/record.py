@@ -1,0 +1,102 @@
+"""What a session's directory says in JSON: ``session.json`` (what was asked for) and ``exit.json`` (how it ended).
+
+Neither ever holds a secret: no token, no environment value. Files written by an older release must still load
+(samples in tests/data), so every field that was not there from the start has a default, and unknown ones are kept
+out of the way.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from cowork.errors import CoworkError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T", bound=msgspec.Struct)
+VERSION = 1
+_FIRST = "abcdefghijklmnopqrstuvwxyz"
+_REST = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """``session.json``.
+
+    ``kind``: "cowork" (asked for by Claude Desktop) or "shell". ``process``: the client's process id. ``name``:
+    the client's name of the session, which is also its tree's. ``isolation``: what really separates it from the
+    host: "none", "bubblewrap" or "vm". ``created``: seconds since the epoch.
+    """
+
+    version: int = VERSION
+    id: str
+    kind: str
+    name: str
+    process: str = ""
+    argv: list[str] = []
+    executable: str = ""
+    cwd: str = ""
+    backend: str = "host"
+    isolation: str = "none"
+    terminal: bool = False
+    created: float = 0.0
+    history: int = 16 * 1024 * 1024
+
+
+class ExitRecord(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
+    """``exit.json``. ``exit_code`` is -1 when ``signal`` ended it, or when nobody saw the end (``lost``)."""
+
+    version: int = VERSION
+    ended: float = 0.0
+    exit_code: int = -1
+    signal: str = ""
+    oom_kill_count: int | None = None
+    head: int | None = None
+    lost: bool = False
+
+
+class ChildRecord(msgspec.Struct, kw_only=True):
+    """``child.json``: the leader's pid, its start time in clock ticks since boot, and the holder's pid."""
+
+    pid: int
+    start: int
+    holder: int
+
+
+class RecordError(CoworkError):
+    """A file of a session's directory cannot be understood; the rest of the directory is untouched."""
+
+
+def new_id() -> str:
+    """A session id: 12 characters, 59 random bits, unique across hosts; begins with a letter."""
+    return secrets.choice(_FIRST) + "".join(secrets.choice(_REST) for _ in range(11))
+
+
+def load(path: Path, kind: type[T]) -> T:
+    """Read one of the records.
+
+    Raises:
+        FileNotFoundError: there is none.
+        RecordError: it is damaged, or of a release that changed what the fields mean.
+    """
+    data = path.read_bytes()
+    try:
+        record = _decode(data, kind)
+    except msgspec.MsgspecError as e:
+        raise RecordError(f"{path}: {e}") from e
+    version = getattr(record, "version", VERSION)
+    if version > VERSION:
+        raise RecordError(f"{path} was written by a newer release (version {version})", hint="upgrade cowork")
+    return record
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """One line of JSON."""
+    return msgspec.json.encode(record) + b"\n"
+
+
+def _decode(data: bytes, kind: type[T]) -> T:
+    return msgspec.json.decode(data, type=kind)

@@ -1,0 +1,120 @@
+"""Starting holders: through the daemon's zygote, or plainly where there is no daemon."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cowork.holder
+from cowork.errors import HolderError
+
+if TYPE_CHECKING:
+    from cowork.holder.spec import StartSpec
+
+_MAIN = str(Path(cowork.holder.__file__).with_name("__main__.py"))
+
+
+def holder_command(role: str, fd: int) -> list[str]:
+    """Command line of a zygote or holder that speaks on the inherited descriptor ``fd``.
+
+    Isolated (``-I``) and without site (``-S``): nothing of the user's Python can get in, and it starts in 20 ms.
+    """
+    return [sys.executable, "-I", "-S", _MAIN, role, str(fd)]
+
+
+class Zygote:
+    """The daemon's fork server (holder/zygote.py); started on first use, and again when it has died.
+
+    ``wrapper``: a command that puts it out of the daemon's cgroup (linux/systemd.py), or nothing.
+    """
+
+    def __init__(self, wrapper: list[str] | None = None) -> None:
+        self._wrapper = wrapper or []
+        self._sock: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its pid, None while it does not run."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> None:
+        """Start it if it does not run.
+
+        Raises:
+            HolderError: it cannot be started.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        ours, theirs = socket.socketpair()
+        command = [*self._wrapper, *holder_command("zygote", theirs.fileno())]
+        try:
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except OSError as e:
+            ours.close()
+            raise HolderError(f"cannot start {command[0]}: {e.strerror}") from e
+        finally:
+            theirs.close()
+        self._sock = ours
+
+    def channel(self) -> socket.socket:
+        """A channel to a new holder that waits for BEGIN on it.
+
+        Raises:
+            HolderError: the zygote cannot be started.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            for _ in range(2):
+                self.start()
+                assert self._sock is not None
+                try:
+                    socket.send_fds(self._sock, [b"x"], [theirs.fileno()])
+                except OSError:
+                    self.close()  # it was killed: once more with a new one
+                else:
+                    return ours
+        ours.close()
+        raise HolderError("the zygote dies as soon as it is started")
+
+    def close(self) -> None:
+        """Let it end; its holders live on."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+
+def plain_channel() -> socket.socket:
+    """A channel to a new holder without a zygote: one interpreter's start.
+
+    Raises:
+        HolderError: it cannot be started.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            subprocess.run(
+                holder_command("hold", theirs.fileno()), pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
+            )  # fmt: skip
+        except (OSError, subprocess.CalledProcessError) as e:
+            ours.close()
+            raise HolderError(f"cannot start a holder: {e}") from e
+    return ours
+
+
+def begin(channel: socket.socket, spec: StartSpec) -> None:
+    """Send BEGIN on a blocking channel."""
+    from cowork.holder import messages
+
+    channel.sendall(messages.pack(messages.BEGIN, spec.encode()))
