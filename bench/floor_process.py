@@ -20,11 +20,19 @@ def echo(listener: socket.socket) -> None:
                 connection = listener.accept()[0]
                 live[connection.fileno()] = connection
                 poll.register(connection.fileno(), select.EPOLLIN)
-            elif data := live[number].recv(1 << 16):
-                live[number].sendall(data)
-            else:
+            elif not returned(live[number]):
                 poll.unregister(number)
                 live.pop(number).close()
+
+
+def returned(connection: socket.socket) -> bool:
+    """Send back what has come; false when the other side is gone."""
+    try:
+        data = connection.recv(1 << 16)
+        connection.sendall(data)
+    except ConnectionError:
+        return False
+    return bool(data)
 
 
 def send(listener: socket.socket, size: int, last: bytes) -> None:

@@ -15,7 +15,7 @@ END = "bench-end-of-output"
 
 def numbered(child: int, number: int) -> str:
     """One line of LINE bytes: a small JSON object like those of a stream-json child."""
-    text = f'{{"type":"assistant","child":{child},"seq":{number:010d},"message":{{"role":"assistant","content":"'
+    text = f'{{"type":"assistant","child":{child},"seq":"{number:010d}","message":{{"role":"assistant","content":"'
     return text + "x" * (LINE - 4 - len(text)) + '"}}\n'
 
 

@@ -72,10 +72,9 @@ def text(report: Report, names: Sequence[str], heading: Heading) -> str:
     shown = columns(report, names)
     head = ("", *shown, "must", "next")
     table = {section: rows(section, runs, shown, heading.judged) for section, runs in report.items() if runs}
-    widths = [
-        max(len(row[i]) for row in [head, *(r for part in table.values() for r in part)]) for i in range(len(head))
-    ]
-    widths[0] = max([widths[0], *(len(section) + 2 for section in table)])
+    every = [head, *(row for part in table.values() for row in part)]
+    widths = [max(len(row[i]) for row in every) for i in range(len(head))]
+    widths[0] = max([widths[0] + 2, *map(len, table)])
 
     def line(row: Row) -> str:
         cells = [row[0].ljust(widths[0])]
@@ -115,15 +114,12 @@ def remarks(report: Report, judged: str) -> list[str]:
             for name, run in runs.items()
             for fault in run.faults()
         ]
-    disturbed = [
-        f"{section} ({name}: {run.disturbed} of {len(run.results) + len(run.errors)})"
-        for section, runs in report.items()
-        for name, run in runs.items()
-        if run.disturbed
-    ]
-    if disturbed:
-        out.append("other load on the machine just before: " + ", ".join(disturbed))
-    return out or ["everything was intact and in order"]
+    out = out or ["everything was intact and in order"]
+    disturbed = {section: sum(run.disturbed for run in runs.values()) for section, runs in report.items()}
+    if any(disturbed.values()):
+        spoilt = ", ".join(f"{section} {n}" for section, n in disturbed.items() if n)
+        out.append(f"runs with other load on the machine just before them: {spoilt}")
+    return out
 
 
 def is_correct(report: Report, judged: str) -> bool:

@@ -82,19 +82,19 @@ class Sink:
         Ends also at `deadline` (perf_counter), after `silence` seconds without a byte, when the connection is
         closed, when the buffer is full, and once `enough` bytes have come.
         """
-        receive, find, view = client.sock.recv_into, self.map.find, self.view
+        view = self.view
         at = start + len(client.buffer)
         view[start:at] = client.buffer
         client.buffer.clear()
         now = perf_counter()
-        got = Received(start, at, now if at > start else 0.0, now, self.map[start:at].count(needle), False)
+        got = Received(start, at, now if at > start else 0.0, now, self._count(needle, start, at), False)
         client.set_timeout(min(0.1, idle))
-        while at < len(view) and (enough is None or at - start < enough):
+        while at < len(view) and now <= deadline and (enough is None or at - start < enough):
             try:
-                size = receive(view[at : at + _RECEIVE])
+                size = client.sock.recv_into(view[at : at + _RECEIVE])
             except BlockingIOError:
                 now = perf_counter()
-                if now - got.last >= (idle if got.seen >= count else silence) or now > deadline:
+                if now - got.last >= (idle if got.seen >= count else silence):
                     break
                 continue
             except ConnectionError:
@@ -102,17 +102,19 @@ class Sink:
             if not size:
                 got.closed = True
                 break
-            got.last = perf_counter()
-            got.first = got.first or got.last
-            found = find(needle, max(start, at - len(needle) + 1), at + size)
-            while found >= 0:
-                got.seen += 1
-                found = find(needle, found + 1, at + size)
+            now = got.last = perf_counter()
+            got.first = got.first or now
+            got.seen += self._count(needle, max(start, at - len(needle) + 1), at + size)
             at += size
-            if got.last > deadline:
-                break
         got.end = at
         return got
+
+    def _count(self, needle: bytes, start: int, end: int) -> int:
+        """How often `needle` stands between two places of the buffer, without copying them."""
+        count, find = 0, self.map.find
+        while (start := find(needle, start, end) + 1) > 0:
+            count += 1
+        return count
 
     def decode(self, *parts: Received) -> Decoded:
         """Walk the frames of adjoining or separate parts; a frame cut off at the end of one is left out."""

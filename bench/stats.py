@@ -27,13 +27,19 @@ def latencies(seconds: Sequence[float], prefix: str = "") -> dict[str, Figure]:
 
 
 def middle(values: Sequence[Figure]) -> Figure:
-    """One figure for several rounds: the median of numbers; false as soon as one round says false; of texts
-    the one they share, or all that occurred. Rounds without a value are left out."""
+    """One figure for several rounds: the median of numbers, of whole ones the lower of two in the middle.
+
+    False as soon as one round says false; of texts the one they share, or all that occurred. Rounds without a
+    value are left out.
+    """
     known = [v for v in values if v is not None]
     if not known:
         return None
     if all(isinstance(v, bool) for v in known):
         return all(known)
+    counts = [v for v in known if isinstance(v, int)]
+    if len(counts) == len(known):
+        return statistics.median_low(counts)
     numbers = [v for v in known if isinstance(v, (int, float))]
     if len(numbers) == len(known):
         return statistics.median(numbers)

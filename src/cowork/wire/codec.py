@@ -70,7 +70,14 @@ class _LooseEnvelope(Struct, gc=False):
 
 _pack_header = HEADER.pack
 _pack_header_into = HEADER.pack_into
+class _StreamJson(Struct, gc=False):
+    """The one thing that all stream-json messages have."""
+
+    type: str = ""
+
+
 _encoder = msgspec.json.Encoder()
+_stream_json_decoder = msgspec.json.Decoder(_StreamJson)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _loose_decoder = msgspec.json.Decoder(_LooseEnvelope)
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -332,6 +339,14 @@ def decode_event(payload: Bytes) -> Event:
         return _event_decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ParseError(f"Parse error: {error}") from error
+
+
+def is_stream_json(line: Bytes) -> bool:
+    """Whether a line of output is a stream-json message: a JSON object with a string ``type``."""
+    try:
+        return bool(_stream_json_decoder.decode(line).type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 # Encoding

@@ -22,6 +22,7 @@ CONNECTED = "CONNECTED"
 NOT_CONNECTED = "NOT_CONNECTED"
 """Statuses of ``NetworkStatus``."""
 
+UNKNOWN = "unknown"
 REACHABLE = "reachable"
 PROBABLY_UNREACHABLE = "probably_unreachable"
 UNREACHABLE = "unreachable"

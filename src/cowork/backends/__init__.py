@@ -1,0 +1,1 @@
+"""Backends: how a spawn request becomes a held process, and what separates that process from the host."""

@@ -1,0 +1,77 @@
+"""The contract of a backend."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cowork.wire.requests import Mount
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnRequest:
+    """What a client asked for, names checked. ``tree`` stands for ``/sessions/<name>`` and exists.
+
+    ``inherited`` is the environment to begin with; ``sdk`` the ``claude`` of ``installSdk``; ``token`` the session's
+    credential, if any.
+    """
+
+    name: str
+    command: str
+    args: list[str]
+    cwd: str
+    env: Mapping[str, str | None]
+    mounts: Mapping[str, Mount]
+    tree: Path
+    home: Path
+    inherited: Mapping[str, str]
+    token: str = field(default="", repr=False)
+    sdk: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A command line ready to be held. ``failed_mounts`` names the mounts that the process will not see."""
+
+    argv: list[str]
+    executable: str
+    env: dict[str, str] = field(repr=False)
+    cwd: str
+    failed_mounts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether a backend works here; ``reason`` and ``fix`` when it does not."""
+
+    works: bool
+    reason: str = ""
+    fix: str = ""
+
+
+class Backend(ABC):
+    """Turns a spawn request into a command line for a holder. Stateless: sessions outlive it."""
+
+    name: str
+    """As in ``--backend``."""
+    isolation: str
+    """What really separates a session from the host: "none", "bubblewrap" or "vm". Shown wherever sessions are."""
+
+    @abstractmethod
+    def probe(self) -> Availability:
+        """Whether sessions can run here, found out by doing it rather than by looking for files."""
+
+    @abstractmethod
+    def prepare(self, request: SpawnRequest) -> Prepared:
+        """The command line, environment and working directory of the process.
+
+        Must not start anything, and must not remove, create or replace a file outside ``request.tree``.
+
+        Raises:
+            RpcError: the request cannot be carried out; the message names what is wrong with it.
+        """

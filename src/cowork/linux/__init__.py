@@ -1,0 +1,1 @@
+"""Thin wrappers around the kernel, systemd and the event loop; no policy."""

@@ -1,0 +1,1 @@
+"""The Cowork service: listeners, connections, methods, and the delivery of events."""

@@ -1,0 +1,355 @@
+"""Delivery: every subscriber gets every event, in order, once, at its own pace.
+
+Nothing is queued here. Output waits in the spools, everything else in the event log, and each subscriber pulls
+from there whenever its socket has taken the event before. So memory does not grow with a slow reader, and what
+nobody has taken is still there for the next subscriber, or for the next daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import UNSET
+
+from cowork.errors import RpcError
+from cowork.holder.page import EXIT_TAKEN
+from cowork.holder.spool import SEGMENT, STDOUT
+from cowork.service import slots as slot_table
+from cowork.sessions.cutter import Cutter
+from cowork.sessions.spool import SpoolReader
+from cowork.wire import frames
+from cowork.wire.codec import encode_event_into
+from cowork.wire.events import Exit, Stderr, Stdout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cowork.holder.page import Page
+    from cowork.service.eventlog import Entry, EventLog
+    from cowork.service.process import Process
+    from cowork.service.slots import Slots
+    from cowork.wire.events import Event
+
+SILENCE = 0.05
+"""Seconds after which the beginning of a line is passed on without its end."""
+BURST = 4
+"""Events written in one go before others get their turn of the loop."""
+
+_log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """A subscriber's connection."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the socket has taken everything so far."""
+
+    def write_event(self, frame: bytearray | bytes) -> bool:
+        """Write a frame; True if the kernel has taken all of it. Otherwise ``drained`` will be called."""
+
+
+class Source:
+    """What one subscriber has yet to be told of one process."""
+
+    def __init__(self, process: Process, page: Page, slot: int) -> None:
+        self.process = process
+        self.page = page
+        self.exit_told = bool(page.state(slot) & EXIT_TAKEN)
+        self._slot = slot
+        self._reader = SpoolReader(process.directory.spool)
+        self._cutter = Cutter(self._reader, page.position(slot, 1), page.position(slot, 2))
+        self._told_segment = self._cutter.scanned // SEGMENT
+        self.silence: asyncio.TimerHandle | None = None
+        self.flush = False
+
+    @property
+    def holding(self) -> bool:
+        """Whether the beginning of a line is held back for its end."""
+        return self._cutter.holding
+
+    def next(self) -> tuple[Event, Callable[[], None]] | None:
+        """The next event and what to do once it has been taken; None when there is nothing to tell now."""
+        process = self.process
+        if self.exit_told:
+            return None
+        try:
+            piece = self._cutter.next(process.head, flush=self.flush, ended=process.exit is not None)
+        except FileNotFoundError:
+            base = self._reader.base()
+            _log.error("session %s: output before offset %d is gone", process.session_id, base)
+            self._cutter.skip_to(max(base, self._cutter.scanned + 1))
+            return self.next()
+        if piece is not None:
+            stdout, stderr = piece.stdout, piece.stderr
+            kind = Stdout if piece.stream == STDOUT else Stderr
+            return kind(process.key, piece.text), lambda: self._taken(stdout, stderr)
+        self.flush = False
+        if process.exit is None:
+            return None
+        return exit_event(process), self._exit_taken
+
+    def _taken(self, stdout: int, stderr: int) -> None:
+        slot_table.advance(self.page, self._slot, stdout, stderr)
+        segment = min(stdout, stderr) // SEGMENT
+        if segment != self._told_segment:
+            self._told_segment = segment
+            self.process.taken()
+
+    def _exit_taken(self) -> None:
+        slot_table.mark_exit(self.page, self._slot)
+        self.exit_told = True
+        self.close()
+
+    def close(self) -> None:
+        """Close the files and the timer."""
+        self._reader.close()
+        if self.silence is not None:
+            self.silence.cancel()
+            self.silence = None
+
+
+def exit_event(process: Process) -> Exit:
+    """The event that a process has ended."""
+    ended = process.exit
+    assert ended is not None
+    oom = UNSET if ended.oom_kill_count is None else ended.oom_kill_count
+    return Exit(process.key, ended.exit_code, signal=ended.signal or UNSET, oom_kill_count=oom)
+
+
+class Subscriber:
+    """One subscribed connection: pulls, encodes, writes, and stores its position when the kernel has the event."""
+
+    def __init__(self, sink: Sink, slot: int, delivery: Delivery) -> None:
+        self.slot = slot
+        self.joined_at = delivery.slots.log_position(slot)
+        self._sink = sink
+        self._delivery = delivery
+        self._loop = asyncio.get_running_loop()
+        self._sources: dict[str, Source] = {}
+        self._ready: deque[Source] = deque()
+        self._buffer = bytearray()
+        self._in_flight: Callable[[], None] | None = None
+        self._scheduled = False
+        self._closed = False
+
+    def add(self, process: Process) -> None:
+        """Tell of this process from now on."""
+        assert process.page is not None
+        source = Source(process, process.page, self.slot)
+        if not source.exit_told:
+            self._sources[process.session_id] = source
+            self.changed(process)
+
+    def changed(self, process: Process) -> None:
+        """There may be something new of it."""
+        source = self._sources.get(process.session_id)
+        if source is None:
+            return
+        if source.silence is not None:
+            source.silence.cancel()
+            source.silence = None
+        if source not in self._ready:
+            self._ready.append(source)
+        self.wake()
+
+    def wake(self) -> None:
+        """Pull soon."""
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            self._loop.call_soon(self._pump)
+
+    def drained(self) -> None:
+        """The socket has taken the event that was being written."""
+        self._commit()
+        self._pump()
+
+    def tells_of(self, session_id: str) -> bool:
+        """Whether something of that session is still to be told, or its end has yet to come."""
+        return session_id in self._sources
+
+    def close(self) -> None:
+        """The connection is gone; the positions stay where they are."""
+        self._closed = True
+        self._in_flight = None
+        for source in self._sources.values():
+            source.close()
+        self._sources.clear()
+        self._ready.clear()
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        for _ in range(BURST):
+            if self._closed or self._in_flight is not None or not self._sink.writable:
+                return
+            found = self._next()
+            if found is None:
+                return
+            self._in_flight = found
+            if not self._sink.write_event(self._buffer):
+                return
+            self._commit()
+        self.wake()
+
+    def _commit(self) -> None:
+        if self._in_flight is not None:
+            taken, self._in_flight = self._in_flight, None
+            taken()
+
+    def _next(self) -> Callable[[], None] | None:
+        """Put the next frame into the buffer; what to do when it was taken, or None when there is none."""
+        log, slots = self._delivery.log, self._delivery.slots
+        entry = log.following(slots.log_position(self.slot))
+        while entry is not None and entry.only and self.slot not in entry.only:
+            slots.set_log_position(self.slot, entry.seq)
+            entry = log.following(entry.seq)
+        if entry is not None and not any(s in self._sources for s in entry.after):
+            self._buffer[:] = frames.pack(entry.body)
+            return lambda: self._log_taken(entry)
+        while self._ready:
+            source = self._ready[0]
+            found = source.next()
+            if found is None:
+                self._ready.popleft()
+                if source.holding:
+                    self._wait_for_silence(source)
+                continue
+            self._ready.rotate(-1)
+            event, taken = found
+            encode_event_into(event, self._buffer)
+            if isinstance(event, Exit):
+                return lambda: self._exit_taken(source, taken)
+            return taken
+        return None
+
+    def _wait_for_silence(self, source: Source) -> None:
+        def speak() -> None:
+            source.silence = None
+            source.flush = True
+            if source not in self._ready:
+                self._ready.append(source)
+            self.wake()
+
+        source.silence = self._loop.call_later(SILENCE, speak)
+
+    def _log_taken(self, entry: Entry) -> None:
+        self._delivery.slots.set_log_position(self.slot, entry.seq)
+        self._delivery.log_moved()
+
+    def _exit_taken(self, source: Source, taken: Callable[[], None]) -> None:
+        taken()
+        self._sources.pop(source.process.session_id, None)
+        if source in self._ready:
+            self._ready.remove(source)
+        self._delivery.exit_told(source.process)
+
+
+class Delivery:
+    """All subscribers, and everything there is to tell them."""
+
+    def __init__(self, slots: Slots, log: EventLog, finished: Callable[[Process], None]) -> None:
+        self.slots = slots
+        self.log = log
+        log.start_at(slots.log_position(0))
+        self._finished = finished
+        self._subscribers: dict[int, Subscriber] = {}
+        self._processes: dict[str, Process] = {}
+
+    @property
+    def count(self) -> int:
+        """Connected subscribers."""
+        return len(self._subscribers)
+
+    def subscribe(self, sink: Sink, profile: int) -> Subscriber:
+        """Begin to tell a new connection: from where a subscriber of that profile left off, else what nobody has taken.
+
+        Raises:
+            RpcError: there are too many subscribers.
+        """
+        self.sweep()
+        slot = self.slots.find_left(profile)
+        if slot is not None:
+            self.slots.take(slot)
+        else:
+            slot = self.slots.take_free(profile)
+        if slot is None:
+            raise RpcError("too many subscribers")
+        subscriber = self._subscribers[slot] = Subscriber(sink, slot, self)
+        for process in self._processes.values():
+            assert process.page is not None
+            slot_table.open_on(process.page, slot, new_session=False)
+            subscriber.add(process)
+        subscriber.wake()
+        return subscriber
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """The connection is gone; its place is kept for a while."""
+        subscriber.close()
+        if self._subscribers.pop(subscriber.slot, None) is not None:
+            self.slots.leave(subscriber.slot)
+
+    def add(self, process: Process, *, new: bool) -> None:
+        """Deliver a process. ``new``: nobody has been told anything of it."""
+        assert process.page is not None
+        self._processes[process.session_id] = process
+        for slot in self.slots.used():
+            slot_table.open_on(process.page, slot, new_session=new)
+        for subscriber in self._subscribers.values():
+            subscriber.add(process)
+
+    def changed(self, process: Process) -> None:
+        """It printed something, or it has ended."""
+        for subscriber in self._subscribers.values():
+            subscriber.changed(process)
+
+    def publish(self, event: Event, *, after: list[str] | None = None, only: list[int] | None = None) -> int:
+        """Tell everybody (or the slots in ``only``), each once it was told of the end of the sessions in ``after``.
+
+        Returns the number of the event in the log.
+        """
+        entry = self.log.append(event, after, only)
+        for subscriber in self._subscribers.values():
+            subscriber.wake()
+        return entry.seq
+
+    def missed(self, seq: int) -> list[int] | None:
+        """Slots of the connected subscribers that came after event ``seq`` had been taken by somebody else.
+
+        None when nobody is connected and somebody has taken it: then the next subscriber is the one who missed it.
+        """
+        if not self._subscribers:
+            return None if self.slots.log_position(0) >= seq else []
+        return [slot for slot, subscriber in self._subscribers.items() if subscriber.joined_at >= seq]
+
+    def exit_told(self, process: Process) -> None:
+        """Somebody was told of its end; if all were, it is finished."""
+        if process.page is not None and slot_table.all_told(process.page, self.slots.used()):
+            if self._processes.pop(process.session_id, None) is not None:
+                self._finished(process)
+        for subscriber in self._subscribers.values():
+            subscriber.wake()
+
+    def log_moved(self) -> None:
+        """A log position has moved."""
+        self.log.forget(self.slots.oldest_log_position())
+
+    def sweep(self) -> None:
+        """Give up the places whose time is over."""
+        for slot in self.slots.expired():
+            for process in list(self._processes.values()):
+                if process.page is not None:
+                    process.page.set_state(slot, 0)
+                    process.taken()
+            self.slots.free(slot)
+        for process in list(self._processes.values()):
+            if process.exit is not None:
+                self.exit_told(process)
+
+    def close(self) -> None:
+        """Let go of everybody; all positions stay."""
+        for subscriber in list(self._subscribers.values()):
+            self.unsubscribe(subscriber)
+

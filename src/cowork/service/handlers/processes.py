@@ -1,0 +1,143 @@
+"""Processes: spawn, kill, stdin, and whether one runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+
+from cowork.backends.base import SpawnRequest
+from cowork.errors import CoworkError, InvalidParams, NotRunning, RpcError
+from cowork.service.answer import Answer
+from cowork.service.trees import check_name
+from cowork.sessions.steps import UnknownSignal, parse_signal
+from cowork.wire import replies
+from cowork.wire.events import ProcessError
+
+if TYPE_CHECKING:
+    from cowork.service.connection import Connection
+    from cowork.service.service import Service
+    from cowork.wire import requests as r
+
+STDIN_FULL = -32002
+"""Clients take this code as: later again."""
+ID_MAX = 1000
+"""Longest process id in characters."""
+
+_log = logging.getLogger(__name__)
+
+
+async def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer:
+    """Start a process. A refusal is told twice: as the reply, and as an event, so that nothing waits for the process."""
+    key = p.id or service.processes.free_key()
+    try:
+        check_spawn(p)
+        service.processes.check_free(key)
+        prepared = service.backend.prepare(spawn_request(service, p))
+        process = await service.processes.start(key, p.name, prepared, service.backend)
+    except (CoworkError, OSError) as e:
+        error = e if isinstance(e, CoworkError) else RpcError(str(e))
+        _log.info("spawn of process %.100r refused: %s", key, error.message)
+        event = ProcessError(key, error.message, fatal=True)
+        # A live process of that id goes on; a fatal event would end it in the client's eyes.
+        taken = key in {live.key for live in service.processes.live()}
+        return Answer(error=error, after=None if taken else lambda: publish(service, event))
+    _log.info("process %.100r is session %s (%s)", key, process.session_id, service.backend.name)
+    return Answer(
+        replies.Spawned(key, prepared.failed_mounts), after=lambda: service.delivery.add(process, new=True)
+    )  # fmt: skip
+
+
+def publish(service: Service, event: ProcessError) -> None:
+    """Tell all subscribers."""
+    service.delivery.publish(event)
+
+
+def check_spawn(p: r.Spawn) -> None:
+    """Refuse what no backend could carry out.
+
+    Raises:
+        InvalidParams: naming the field.
+    """
+    check_name(p.name)
+    if len(p.id) > ID_MAX:
+        raise InvalidParams(f"Invalid params: id is longer than {ID_MAX} characters", field="id")
+    for field, values in (("id", [p.id]), ("command", [p.command]), ("cwd", [p.cwd]), ("args", p.args)):
+        for number, value in enumerate(values):
+            if "\0" in value:
+                place = f"{field}[{number}]" if field == "args" else field
+                raise InvalidParams(f"Invalid params: {place} must not contain NUL", field=place)
+    for name, setting in p.env.items():
+        if not name or "=" in name or "\0" in name or "\0" in (setting or ""):
+            shown = name.replace("\0", "\\0")[:100]
+            raise InvalidParams(f"Invalid params: env.{shown} is no environment variable", field=f"env.{shown}")
+
+
+def spawn_request(service: Service, p: r.Spawn) -> SpawnRequest:
+    """The request as backends take it; makes the session's tree."""
+    return SpawnRequest(
+        name=p.name, command=p.command, args=p.args, cwd=p.cwd, env=p.env, mounts=p.additional_mounts,
+        tree=service.trees.make(p.name), home=service.paths.home, inherited=service.inherited,
+        token=p.oauth_token or service.token, sdk=service.sdk,
+    )  # fmt: skip
+
+
+def kill(service: Service, caller: Connection, p: r.Kill) -> asyncio.Future[None]:
+    """Send a signal; the reply comes when it was sent. A process that has ended is fine as it is."""
+    try:
+        number = parse_signal(p.signal)
+    except UnknownSignal as e:
+        raise InvalidParams(f"Invalid params: signal: {e.message}", field="signal") from e
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    running, code = service.processes.state(p.id)
+    if not running and code is not None:
+        done.set_result(None)
+        return done
+    service.processes.get(p.id).signal(number, lambda _: _settle(done, None))
+    return done
+
+
+def write_stdin(service: Service, caller: Connection, p: r.WriteStdin) -> asyncio.Future[None]:
+    """Write to a process: all of the text is taken, or nothing of it."""
+    running, code = service.processes.state(p.id)
+    if not running and code is not None:
+        raise NotRunning(f"process {p.id[:200]} has exited")
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def answer(refusal: str | None) -> None:
+        if refusal is None:
+            _settle(done, None)
+        elif refusal == "full":
+            _settle(done, RpcError(f"stdin of process {p.id[:200]} is full, try again", code=STDIN_FULL))
+        elif refusal == "closed":
+            _settle(done, NotRunning(f"process {p.id[:200]} has closed its stdin"))
+        else:
+            _settle(done, NotRunning(f"process {p.id[:200]} has exited"))
+
+    service.processes.get(p.id).write(p.data.encode("utf-8", "replace"), answer)
+    return done
+
+
+def is_process_running(service: Service, caller: Connection, p: r.IsProcessRunning) -> replies.ProcessRunning:
+    """Whether it runs; its exit code once it has one."""
+    running, code = service.processes.state(p.id)
+    return replies.ProcessRunning(running, UNSET if code is None else code)
+
+
+def _settle(future: asyncio.Future[None], error: CoworkError | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+HANDLERS = {
+    "spawn": spawn,
+    "kill": kill,
+    "writeStdin": write_stdin,
+    "isProcessRunning": is_process_running,
+}

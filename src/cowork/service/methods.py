@@ -1,0 +1,36 @@
+"""The methods of the protocol by name: their parameters' type and the function that answers them.
+
+A function gets the service, the connection that asks and the decoded parameters. Those that need no waiting are
+plain functions; the others return something to be awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cowork.service.handlers import files, machine, processes
+from cowork.wire.requests import METHODS as PARAMS
+
+if TYPE_CHECKING:
+    from cowork.service.answer import Result
+    from cowork.service.connection import Connection
+    from cowork.service.service import Service
+    from cowork.wire.requests import Params
+
+
+class Method(NamedTuple):
+    """One method. ``call`` raises a ``CoworkError`` for what becomes an error reply."""
+
+    kind: type[Params]
+    call: Callable[[Service, Connection, Any], Result | Awaitable[Result]]
+
+
+_HANDLERS: dict[str, Callable[[Service, Connection, Any], Result | Awaitable[Result]]] = {
+    **machine.HANDLERS,
+    **processes.HANDLERS,
+    **files.HANDLERS,
+}
+
+METHODS: dict[str, Method] = {name: Method(kind, _HANDLERS[name]) for name, kind in PARAMS.items()}
+"""Every method of ``wire.requests.METHODS``; anything else is unknown."""

@@ -1,0 +1,161 @@
+"""One process of the service: a session that a client asked for, as the daemon sees it through its holder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from cowork.errors import RpcError
+from cowork.holder.page import Page
+from cowork.sessions.link import HolderLink
+from cowork.sessions.spool import SpoolReader
+from cowork.sessions.steps import for_signal, speaks_stream_json
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from cowork.holder.spec import StartSpec
+    from cowork.sessions.directory import SessionDirectory
+    from cowork.sessions.record import ExitRecord, SessionRecord
+    from cowork.sessions.status import HolderStatus, StartFailure
+
+_log = logging.getLogger(__name__)
+
+
+class ProcessOwner(Protocol):
+    """Who is told of a process's news."""
+
+    def process_changed(self, process: Process) -> None:
+        """It printed something, or it has ended."""
+
+    def process_lost(self, process: Process) -> None:
+        """Its holder went away without an exit."""
+
+
+class Process:
+    """State of one process; implements ``LinkOwner``. ``key`` is the client's id for it."""
+
+    def __init__(self, key: str, directory: SessionDirectory, record: SessionRecord, owner: ProcessOwner) -> None:
+        self.key = key
+        self.directory = directory
+        self.record = record
+        self.page: Page | None = None
+        self.head = 0
+        self.exit: ExitRecord | None = None
+        self.stalled = False
+        self.stopped = asyncio.get_running_loop().create_future()
+        self._owner = owner
+        self._link: HolderLink | None = None
+        self._started: asyncio.Future[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self.exit is None
+
+    @property
+    def session_id(self) -> str:
+        """Our own id of it, which is its directory's name."""
+        return self.directory.id
+
+    # -- life
+
+    async def start(self, channel: socket.socket, spec: StartSpec) -> None:
+        """Have the holder behind ``channel`` start the program.
+
+        What is written or signalled meanwhile reaches the holder behind the start, in its order.
+
+        Raises:
+            RpcError: it could not be started.
+        """
+        self._started = asyncio.get_running_loop().create_future()
+        self._link = await HolderLink.attach(channel, self)
+        self._link.begin(spec.encode())
+        await self._started
+
+    async def adopt(self, socket_path: str) -> None:
+        """Connect to the holder of a session that an earlier daemon started.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        self._link = await HolderLink.connect(socket_path, self)
+
+    def adopt_ended(self, ended: ExitRecord) -> None:
+        """Take over a session whose end is on the disk."""
+        self.head = ended.head if ended.head is not None else SpoolReader(self.directory.spool).end()
+        self.exit = ended
+        self._stop()
+
+    def close(self) -> None:
+        """Let go of the holder and the page; the session lives on."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        if self.page is not None:
+            self.page.close()
+            self.page = None
+
+    # -- requests
+
+    def write(self, data: bytes, done: Callable[[str | None], None]) -> None:
+        """Offer bytes for stdin; see ``HolderLink.write``."""
+        if self.exit is not None or self._link is None:
+            done("ended")
+        else:
+            self._link.write(data, done)
+
+    def signal(self, number: int, done: Callable[[bool], None]) -> None:
+        """Send a signal, with the ladder that belongs to it. An ended process is left in peace."""
+        if self.exit is not None or self._link is None:
+            done(False)
+        else:
+            self._link.signal(for_signal(number, interrupt_first=speaks_stream_json(self.record.argv)), done)
+
+    def taken(self) -> None:
+        """Positions on the page have moved far enough to tell the holder."""
+        if self._link is not None:
+            self._link.taken()
+
+    # -- LinkOwner
+
+    def holder_status(self, status: HolderStatus) -> None:
+        """See ``LinkOwner``."""
+        self.head = max(self.head, status.head)
+        if self._started is not None and not self._started.done():
+            self._started.set_result(None)
+        if status.exit is None:
+            self._owner.process_changed(self)
+
+    def holder_failed(self, failure: StartFailure) -> None:
+        """See ``LinkOwner``."""
+        if self._started is not None and not self._started.done():
+            self._started.set_exception(RpcError(failure.text))
+
+    def holder_note(self, head: int) -> None:
+        """See ``LinkOwner``."""
+        self.head = head
+        self._owner.process_changed(self)
+
+    def holder_exit(self, record: ExitRecord) -> None:
+        """See ``LinkOwner``."""
+        if record.head is not None:
+            self.head = record.head
+        self.exit = record
+        self._stop()
+        self._owner.process_changed(self)
+
+    def holder_gone(self) -> None:
+        """See ``LinkOwner``."""
+        self._link = None
+        if self._started is not None and not self._started.done():
+            self._started.set_exception(RpcError("the session's holder died while it was started"))
+        elif self.exit is None:
+            _log.error("holder of session %s is gone", self.session_id)
+            self._owner.process_lost(self)
+
+    def _stop(self) -> None:
+        if not self.stopped.done():
+            self.stopped.set_result(None)

@@ -1,0 +1,1 @@
+"""Guest paths to host paths and back, command lines, environments: pure functions."""
