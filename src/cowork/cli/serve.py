@@ -99,3 +99,18 @@ def _ready_fd(values: list[str]) -> int | None:
         return int(values[-1])
     except ValueError:
         raise ConfigError(f"--ready-fd is a number, not {values[-1]!r}") from None
+
+
+def __getattr__(name: str) -> object:
+    """``command`` for the group's help and for completion; click is not loaded for the daemon itself."""
+    if name != "command":
+        raise AttributeError(name)
+    import click
+
+    @click.command("serve", add_help_option=False, context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def command(arguments: tuple[str, ...]) -> int:
+        """Serve Claude Desktop's Cowork sessions in the foreground."""
+        return main(arguments)
+
+    return command

@@ -15,10 +15,15 @@ LIMIT = 1024 * 1024
 
 
 def open_log(path: Path) -> LifecycleLog:
-    """The log at ``path``, with an overlong predecessor moved to ``<path>.1``."""
+    """The log at ``path``, with an overlong predecessor set aside."""
+    turn(path)
+    return LifecycleLog(str(path))
+
+
+def turn(path: Path) -> None:
+    """Move a log that has grown over ``LIMIT`` to ``<path>.1``; one that cannot be moved is still better than none."""
     try:
         if path.stat().st_size > LIMIT:
             os.replace(path, path.with_name(path.name + ".1"))
     except OSError:
-        pass  # a log that cannot be turned is still better than none
-    return LifecycleLog(str(path))
+        pass

@@ -68,14 +68,14 @@ class _LooseEnvelope(Struct, gc=False):
     id: Raw = _ABSENT
 
 
-_pack_header = HEADER.pack
-_pack_header_into = HEADER.pack_into
 class _StreamJson(Struct, gc=False):
     """The one thing that all stream-json messages have."""
 
     type: str = ""
 
 
+_pack_header = HEADER.pack
+_pack_header_into = HEADER.pack_into
 _encoder = msgspec.json.Encoder()
 _stream_json_decoder = msgspec.json.Decoder(_StreamJson)
 _envelope_decoder = msgspec.json.Decoder(_Envelope)

@@ -116,19 +116,15 @@ class FrameBuffer:
         if position == end and len(view) > INITIAL_BUFFER:
             # Given back now, not at the next read: this connection may be silent for hours. Payloads that are
             # still held keep the memory alive.
-            self._forget()
+            self._view = _NOTHING
+            self._position = self._end = 0
 
     def _refuse_if_bad(self, length: int) -> None:
         try:
             check_length(length)
         except FrameError as error:
             self._failure = error
-            self._forget()
             raise
-
-    def _forget(self) -> None:
-        self._view = _NOTHING
-        self._position = self._end = 0
 
     def _move_to_front(self) -> None:
         pending = self._end - self._position

@@ -23,6 +23,7 @@ from cowork.wire.codec import (
     encode_event,
     encode_event_into,
     encode_result,
+    is_stream_json,
     join_reply,
     result_suffix,
 )
@@ -249,9 +250,9 @@ def test_deep_nesting_is_refused(payload: bytes) -> None:
 
 def test_an_id_too_long_to_be_echoed_is_refused() -> None:
     assert decode_request(b'{"method":"a","id":"%b"}' % (b"x" * (MAX_ID - 2))).id is not None
-    for payload in (b'{"method":"a","id":"%b"}', b'{"method":5,"id":"%b"}'):
-        with pytest.raises(ParseError) as caught:
-            decode_request(payload % (b"x" * (MAX_ID - 1)))
+    for method, problem in ((b'"a"', f"id is longer than {MAX_ID} bytes"), (b"5", "method must be a string")):
+        with pytest.raises(ParseError, match=f"^Parse error: {problem}") as caught:
+            decode_request(b'{"method":%b,"id":"%b"}' % (method, b"x" * (MAX_ID - 1)))
         assert caught.value.id is None
 
 
@@ -456,11 +457,9 @@ def test_nothing_over_the_limit_is_sent() -> None:
 
 def test_file_names_that_are_no_unicode_can_be_sent() -> None:
     result = replies.Spawned("p", ["ok", "b\udcffd", 'q"\udc80"'])
-    assert strict(body(encode_result(b"1", result))) == {
-        "id": 1,
-        "success": True,
-        "result": {"id": "p", "failedMounts": ["ok", f"b{BAD}d", f'q"{BAD}"']},
-    }
+    assert body(encode_result(b"1", result)) == (
+        b'{"id":1,"success":true,"result":{"id":"p","failedMounts":["ok","b\\ufffdd","q\\"\\ufffd\\""]}}'
+    )
 
 
 @FAST
@@ -528,6 +527,29 @@ def test_what_is_no_event_is_refused(payload: bytes) -> None:
 def test_only_the_codec_may_meet_types_that_have_no_place_on_the_wire() -> None:
     with pytest.raises(NotImplementedError, match="complex"):
         codec._plain_raw(1j)
+
+
+# Output
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b'{"type":"result","x":[1,{}]}', True),
+        (b'{"x":"\xff","type":"system"}\n', True),
+        (b'{"type":""}', False),
+        (b'{"type":5}', False),
+        (b'{"x":1}', False),
+        (b'["type"]', False),
+        (b'{"type":"result"', False),
+        (b'{"type":"\xff"}', False),
+        (b'{"type":"x","deep":' + b"[" * DEEP, False),
+        (b"", False),
+    ],
+)
+def test_is_stream_json(line: bytes, expected: bool) -> None:
+    assert is_stream_json(line) is expected
+    assert is_stream_json(memoryview(line)) is expected
 
 
 # Whatever comes

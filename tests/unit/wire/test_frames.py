@@ -1,6 +1,7 @@
 """Frames: any split of any stream, limits, and what the receive buffer costs."""
 
 import struct
+import weakref
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
@@ -132,7 +133,7 @@ def test_the_iterator_may_be_left_and_gone_on_with() -> None:
 def test_unread_frames_survive_a_buffer_asked_for_too_early() -> None:
     buffer = FrameBuffer()
     payloads = [b"%05d" % number + b"." * 995 for number in range(200)]
-    stream = b"".join(map(pack, payloads))
+    stream = b"".join(map(pack, payloads)) + b"\0\0"
     while stream:
         space = buffer.get_buffer(-1)
         assert len(space)
@@ -141,6 +142,8 @@ def test_unread_frames_survive_a_buffer_asked_for_too_early() -> None:
         stream = stream[count:]
         buffer.received(count)
     assert [bytes(payload) for payload in buffer.received(0)] == payloads
+    assert len(buffer.get_buffer(-1)) == INITIAL_BUFFER - 2
+    assert feed_all(buffer, [b"\0\x04last"]) == [b"last"]
 
 
 # Refusals
@@ -221,9 +224,14 @@ def test_growth_follows_what_has_arrived_and_stays_linear(allocations: list[int]
     assert sum(allocations) < 3 * MAX_FRAME  # every byte was copied about once, whatever the number of reads
 
 
-def test_memory_is_given_back_after_a_large_frame(allocations: list[int]) -> None:
+def test_memory_is_given_back_after_a_large_frame_even_if_no_other_comes(allocations: list[int]) -> None:
     buffer = FrameBuffer()
-    feed_all(buffer, [pack(bytes(5 * INITIAL_BUFFER))])
+    stream = pack(bytes(5 * INITIAL_BUFFER))
+    feed_all(buffer, [stream[:-1]])
+    memory = weakref.ref(buffer.get_buffer(-1).obj)
+    assert memory() is not None
+    feed_all(buffer, [stream[-1:]])
+    assert memory() is None
     assert len(buffer.get_buffer(-1)) == INITIAL_BUFFER
     assert allocations[-1] == INITIAL_BUFFER
 
