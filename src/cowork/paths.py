@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cowork.errors import ConfigError, PolicyError
 
@@ -24,8 +23,7 @@ SERVICE_SOCKET = "cowork-vm-service.sock"
 """Name of the socket that clients 2.x dial."""
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(NamedTuple):
     """The folders of one user. ``runtime`` and ``state`` belong to us; ``sockets`` is shared with other programs."""
 
     home: Path

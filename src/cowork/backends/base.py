@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+import msgspec
 
-    from cowork.wire.requests import Mount
+from cowork.wire.requests import Mount
 
-
-@dataclass(frozen=True, slots=True)
-class SpawnRequest:
+class SpawnRequest(msgspec.Struct, frozen=True):
     """What a client asked for, names checked. ``tree`` stands for ``/sessions/<name>`` and exists.
 
     ``inherited`` is the environment to begin with; ``sdk`` the ``claude`` of ``installSdk``; ``token`` the session's
@@ -30,23 +26,28 @@ class SpawnRequest:
     tree: Path
     home: Path
     inherited: Mapping[str, str]
-    token: str = field(default="", repr=False)
+    token: str = ""
     sdk: str | None = None
 
+    def __repr__(self) -> str:
+        # Neither the environment nor the token may get into a log by way of a repr.
+        return f"SpawnRequest(name={self.name!r}, command={self.command!r})"
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+
+class Prepared(msgspec.Struct, frozen=True):
     """A command line ready to be held. ``failed_mounts`` names the mounts that the process will not see."""
 
     argv: list[str]
     executable: str
-    env: dict[str, str] = field(repr=False)
+    env: dict[str, str]
     cwd: str
     failed_mounts: list[str]
 
+    def __repr__(self) -> str:
+        return f"Prepared(executable={self.executable!r}, cwd={self.cwd!r})"
 
-@dataclass(frozen=True, slots=True)
-class Availability:
+
+class Availability(msgspec.Struct, frozen=True):
     """Whether a backend works here; ``reason`` and ``fix`` when it does not."""
 
     works: bool

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     from cowork.service import daemon
 
     options = daemon.Options(
-        backend=backend, sockets=sockets, dialect=dialect, debug="debug" in given, reasons=reasons,
+        backend=backend, sockets=sockets, dialect=dialect, debug="debug" in given, reasons=tuple(reasons),
         ready_fd=_ready_fd(given.get("ready-fd", [])),
     )  # fmt: skip
     return daemon.run(where, options)

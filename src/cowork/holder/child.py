@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cowork.holder.spec import StartSpec
 
@@ -30,8 +30,7 @@ class StartError(Exception):
         return json.dumps({"what": self.what, "errno": self.errno, "text": self.text}).encode()
 
 
-@dataclass(slots=True)
-class Child:
+class Child(NamedTuple):
     """A started child and our ends of its streams (all non-blocking). With a terminal, ``stdout`` is the master."""
 
     pid: int

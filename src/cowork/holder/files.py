@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
@@ -32,6 +31,8 @@ def write_whole(path: str, data: bytes, *, sync: bool = True) -> None:
 
 def write_json(path: str, value: object, *, sync: bool = True) -> None:
     """``write_whole`` of one line of JSON."""
+    import json  # the daemon uses the other functions only, and its start is waited for
+
     write_whole(path, json.dumps(value).encode() + b"\n", sync=sync)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 TARGETS = ("leader", "group", "tree")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """``signal`` to ``to``, ``after`` seconds after the step before (or after the request)."""
 
     after: float

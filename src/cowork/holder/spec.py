@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 
-@dataclass(slots=True)
-class StartSpec:
+class StartSpec(NamedTuple):
     """One session to be started.
 
     ``folder``: the session's directory (exists, holds session.json). ``socket``: where to listen for clients.
@@ -33,13 +31,17 @@ class StartSpec:
 
     def encode(self) -> bytes:
         """JSON; names that are not UTF-8 travel as surrogate escapes."""
-        return json.dumps(asdict(self)).encode()
+        import json  # not at the daemon's start, which is waited for
+
+        return json.dumps(self._asdict()).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> StartSpec:
         """The inverse; keys of a newer release are ignored."""
+        import json
+
         raw = json.loads(data)
-        known = {k: v for k, v in raw.items() if k in cls.__dataclass_fields__}
+        known = {k: v for k, v in raw.items() if k in cls._fields}
         if known.get("terminal") is not None:
             known["terminal"] = tuple(known["terminal"])
         return cls(**known)

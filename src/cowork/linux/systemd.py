@@ -6,7 +6,6 @@ Sources: sd_notify(3); systemd-run(1). Everything here does nothing on a host wi
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from pathlib import Path
 
@@ -32,11 +31,8 @@ def scope_command() -> list[str]:
 
     A service's processes share its cgroup, and systemd ends all of them with it; a scope stays.
     """
-    program = shutil.which("systemd-run")
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if program is None or not runtime.startswith("/"):
-        return []
     # The manager's private socket, which exists exactly while it runs; no bus is needed for it.
-    if not answers(Path(runtime) / "systemd" / "private"):
+    if not runtime.startswith("/") or not answers(Path(runtime) / "systemd" / "private"):
         return []
-    return [program, "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes", "--"]
+    return ["systemd-run", "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes", "--"]

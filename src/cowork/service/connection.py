@@ -32,6 +32,9 @@ HIGH_WATER = 1024 * 1024
 IN_FLIGHT = 1024
 """Requests of one client that may be waiting at the same time."""
 
+SEND_BUFFER = 512 * 1024
+"""Bytes that a subscriber's socket may hold: one event of 256 KiB with its escapes."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -120,7 +123,9 @@ class Connection(asyncio.BufferedProtocol):
             method = self._methods.get(request.method)
             if method is None:
                 return self._unknown(request)
-            result = method.call(self._service, self, decode_params(method.kind, request.params))
+            given = request.params
+            params = method.defaults if given is None else decode_params(method.kind, given)
+            result = method.call(self._service, self, params)
         except Exception as e:  # noqa: BLE001 - one request's fault must not end the others
             return self._failure(request.id, request.method, e)
         if type(result) is bytes:
@@ -170,7 +175,7 @@ class Connection(asyncio.BufferedProtocol):
         request_id, name = request.id, request.method
         future.add_done_callback(lambda f: self._finished(request_id, name, f))
 
-    def _finished(self, request_id: bytes | None, name: str, future: asyncio.Future[Result]) -> None:
+    def _finished(self, request_id: bytes | None, name: str, future: asyncio.Future[Result | Exception]) -> None:
         self._in_flight -= 1
         if future.cancelled():
             reply = encode_error(request_id, "the daemon is shutting down")
@@ -178,7 +183,10 @@ class Connection(asyncio.BufferedProtocol):
             reply = self._failure(request_id, name, error if isinstance(error, Exception) else RuntimeError())
         else:
             result = future.result()
-            reply = join_reply(request_id, result) if isinstance(result, bytes) else self._reply(request_id, result)
+            if isinstance(result, Exception):
+                reply = self._failure(request_id, name, result)
+            else:
+                reply = join_reply(request_id, result) if isinstance(result, bytes) else self._reply(request_id, result)
         if not self._transport.is_closing():
             self._write(reply)
             if self._paused and self._in_flight < IN_FLIGHT and not self._transport.get_write_buffer_size():
@@ -208,6 +216,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._subscriber is None:
             # Any rest that the socket has not taken is reported, so that positions are stored at the right moment.
             self._transport.set_write_buffer_limits(high=0)
+            # Room for a whole large event, so that it costs one call; the kernel gives what it is allowed to.
+            sock: socket.socket = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             self._subscriber = self._service.delivery.subscribe(self, profile)
 
     @property
@@ -228,5 +239,9 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
 
 
-async def _run(work: Awaitable[Result]) -> Result:
-    return await work
+async def _run(work: Awaitable[Result]) -> Result | Exception:
+    """Await it; an error is a result, since a refusal is nothing that a task's log should call a failure."""
+    try:
+        return await work
+    except Exception as e:  # noqa: BLE001 - it becomes the reply
+        return e

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+# isort: off
+from cowork.linux import loop as _loop  # noqa: F401 - before asyncio
+
+# isort: on
 import asyncio
 import logging
 import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -43,8 +46,7 @@ class LockNote(msgspec.Struct):
     version: str
 
 
-@dataclass(slots=True)
-class Options:
+class Options(NamedTuple):
     """What ``cowork serve`` was told. ``ready_fd``: a byte is written there once clients can connect."""
 
     backend: Backend
@@ -52,7 +54,7 @@ class Options:
     dialect: str | None = None
     debug: bool = False
     ready_fd: int | None = None
-    reasons: list[str] = field(default_factory=list)
+    reasons: tuple[str, ...] = ()
 
 
 def run(paths: Paths, options: Options) -> int:

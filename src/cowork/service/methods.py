@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 class Method(NamedTuple):
-    """One method. ``call`` raises a ``CoworkError`` for what becomes an error reply."""
+    """One method. ``defaults`` are its parameters when there are none; ``call`` raises a ``CoworkError`` for what becomes an error reply."""
 
     kind: type[Params]
+    defaults: Params
     call: Callable[[Service, Connection, Any], Result | Awaitable[Result]]
 
 
@@ -32,5 +33,5 @@ _HANDLERS: dict[str, Callable[[Service, Connection, Any], Result | Awaitable[Res
     **files.HANDLERS,
 }
 
-METHODS: dict[str, Method] = {name: Method(kind, _HANDLERS[name]) for name, kind in PARAMS.items()}
+METHODS: dict[str, Method] = {name: Method(kind, kind(), _HANDLERS[name]) for name, kind in PARAMS.items()}
 """Every method of ``wire.requests.METHODS``; anything else is unknown."""

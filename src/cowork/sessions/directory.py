@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +67,7 @@ class SessionDirectory:
                 page.close()
                 raise
         except OSError:
-            shutil.rmtree(self.path, ignore_errors=True)
+            _remove_tree(self.path, ignore_errors=True)
             raise
         return page
 
@@ -122,7 +121,7 @@ class SessionDirectory:
             return
         except OSError:
             doomed = self.path
-        shutil.rmtree(doomed)
+        _remove_tree(doomed)
 
     def size(self) -> int:
         """Bytes of its files, links not followed."""
@@ -137,9 +136,16 @@ def list_sessions(root: Path) -> Iterator[SessionDirectory]:
         return
     for name in names:
         if name.startswith(".") and name.endswith(".removed"):
-            shutil.rmtree(root / name, ignore_errors=True)
+            _remove_tree(root / name, ignore_errors=True)
         elif ID.fullmatch(name) and (root / name / "session.json").exists():
             yield SessionDirectory(root, name)
+
+
+def _remove_tree(path: Path, *, ignore_errors: bool = False) -> None:
+    # Imported when it is needed: it brings three decompressors along, which a daemon's start should not wait for.
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=ignore_errors)
 
 
 def tree_size(path: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -108,7 +107,7 @@ class HolderLink(asyncio.Protocol):
             return
         self._token += 1
         self._signals[self._token] = done
-        self._send(m.SIGNAL, json.dumps({"token": self._token, "steps": steps}).encode())
+        self._send(m.SIGNAL, msgspec.json.encode({"token": self._token, "steps": steps}))
 
     def taken(self) -> None:
         """Positions have moved on the page."""
@@ -167,7 +166,7 @@ class HolderLink(asyncio.Protocol):
             self._unanswered -= size
             done(None if kind == m.ACCEPTED else body[8:].decode())
         elif kind == m.SIGNALLED:
-            answer = json.loads(body)
+            answer = msgspec.json.decode(body)
             self._signals.pop(answer["token"])(answer["sent"])
         elif kind == m.STATUS:
             status = msgspec.json.decode(body, type=HolderStatus)

@@ -9,7 +9,6 @@ and so is input that is wrong, to name the place. What goes out is always valid 
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from types import UnionType
@@ -361,6 +360,8 @@ def _encode(value: Struct | str) -> bytes:
 
 def _encode_surrogates(value: Struct | str) -> bytes:
     """Encode a value with file names in it, whose bad bytes Python keeps as lone surrogates (PEP 383)."""
+    import json  # rarely needed, and 2 ms of every start
+
     plain = msgspec.to_builtins(value, enc_hook=_plain_raw)
     return repair_json(json.dumps(plain, separators=(",", ":")).encode())
 
