@@ -36,6 +36,15 @@ def write_json(path: str, value: object, *, sync: bool = True) -> None:
     write_whole(path, json.dumps(value).encode() + b"\n", sync=sync)
 
 
+def sync(path: str) -> None:
+    """Have what was written to ``path`` reach the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 class LifecycleLog:
     """Appends dated lines; a disk that takes none is no reason to end."""
 

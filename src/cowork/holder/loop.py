@@ -79,12 +79,16 @@ class Holder:
         self._say_goodbye()
 
     def _record_child(self) -> None:
-        """Who must be ended if this process is killed: the child's pid, and its start time against reuse."""
+        """Who must be ended if this process is killed: the child's pid, and its start time against reuse.
+
+        Also the moment to sync session.json, which nobody waits for any more.
+        """
         record = {"pid": self.child.pid, "start": tree.start_time(self.child.pid), "holder": os.getpid()}
         try:
             files.write_json(os.path.join(self.spec.folder, "child.json"), record, sync=False)
+            files.sync(os.path.join(self.spec.folder, "session.json"))
         except OSError as e:
-            self.log(f"cannot write child.json: {e.strerror}")
+            self.log(f"cannot write {e.filename or 'child.json'}: {e.strerror}")
 
     def status(self) -> bytes:
         """Body of STATUS: JSON with pids, the spool's bounds, what stdin and the output are doing."""
@@ -115,7 +119,7 @@ class Holder:
                 self.clients.accept()
             else:
                 self._serve(fd, event)
-        self.output.wake(now)
+        grew |= self.output.wake(now)
         if grew:
             self._published()
         self._ladder.run(now)

@@ -66,6 +66,10 @@ class Output:
 
     def read(self, fd: int, now: float) -> bool:
         """Pull once from a readable stream; True if the spool grew."""
+        for other in [f for f in self._resting if f != fd]:
+            self._pull(other, now)  # what it has was there first, and what it prints next comes after this
+            self._resting.pop(other, None)
+            self._listen(other)
         moved = self._pull(fd, now)
         if moved is None or moved == 0:
             return False
@@ -78,14 +82,17 @@ class Output:
         self.prompted = False
         return True
 
-    def wake(self, now: float) -> None:
-        """Listen again to the streams that have rested, and try a disk again that was full."""
+    def wake(self, now: float) -> bool:
+        """Listen again to the streams that have rested, and try a disk again that was full; True if the spool grew."""
         for fd in [fd for fd, due in self._resting.items() if due <= now]:
             del self._resting[fd]
             self._listen(fd)
         if self._disk_full_until and self._disk_full_until <= now:
             self._disk_full_until = 0.0
             self._listen_all()
+            # Not only once there is more to read: what the disk did not take may be all there is.
+            return any([self._pull(fd, now) for fd in list(self._open)])
+        return False
 
     def prompt(self) -> None:
         """Something was written to the child: its answer is wanted at once."""
@@ -134,6 +141,9 @@ class Output:
             moved = 0
         if moved == 0:
             self._end(fd)
+        elif self.spool.unfinished:
+            self._disk_full_until = now + RETRY
+            self._listen_all()
         return moved
 
     def _end(self, fd: int) -> None:

@@ -50,6 +50,8 @@ class SpoolWriter:
         self._stream = 0
         self._can_splice = True
         self._left: dict[int, bytes] = {}
+        self._records = 0
+        self._unindexed: tuple[int, int] | None = None
         os.makedirs(folder, mode=0o700, exist_ok=True)
 
     @property
@@ -71,15 +73,30 @@ class SpoolWriter:
             BlockingIOError: nothing to read now.
             OSError: the file system takes no more (ENOSPC, EDQUOT, EFBIG, EIO); nothing of the child is lost.
         """
+        if self._unindexed is not None:
+            return self._publish(*self._unindexed)
         if not self._segments or self.head - self._segments[-1] >= SEGMENT:
             self._open_segment()
         room = min(CHUNK, SEGMENT - (self.head - self._segments[-1]))
         moved = self._move(fd, stream, room)
-        if moved:
-            if stream != self._stream:
-                os.write(self._index, RECORD.pack(self.head, stream))
-                self._stream = stream
-            self.head += moved
+        return self._publish(stream, moved) if moved else 0
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether bytes that have left their pipe or terminal wait for a full disk."""
+        return self._unindexed is not None or any(self._left.values())
+
+    def _publish(self, stream: int, moved: int) -> int:
+        """Count what the log has as part of the spool, its index record first; done again if the disk is full for that."""
+        self._unindexed = (stream, moved)
+        if stream != self._stream:
+            record = RECORD.pack(self.head, stream)
+            if os.pwrite(self._index, record, self._records * RECORD.size) < RECORD.size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._records += 1
+            self._stream = stream
+        self.head += moved
+        self._unindexed = None
         return moved
 
     def recycle(self, floor: int) -> None:
@@ -113,7 +130,7 @@ class SpoolWriter:
         self.close()
         self._log, self._index = log, index
         self._segments.append(self.head)
-        self._stream = 0
+        self._stream = self._records = 0
 
     def _move(self, fd: int, stream: int, room: int) -> int:
         if self._can_splice:
@@ -124,12 +141,12 @@ class SpoolWriter:
                 if e.errno != errno.EINVAL:
                     raise
                 self._can_splice = False
-        left = self._left.get(stream) or os.read(fd, 65536)
+        left = self._left.get(stream) or os.read(fd, min(65536, room))
         if not left:
             return 0
         # Kept until the file has it: bytes that were read out of a terminal exist nowhere else.
         self._left[stream] = left
-        done = os.write(self._log, left[:room])
+        done = os.write(self._log, left)
         self._left[stream] = left[done:]
         return done
 

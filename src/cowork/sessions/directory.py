@@ -72,8 +72,8 @@ class SessionDirectory:
         return page
 
     def write_record(self, asked: SessionRecord) -> None:
-        """Write session.json."""
-        files.write_whole(str(self.path / "session.json"), record.encode(asked))
+        """Write session.json. The holder syncs it once the program runs, so that the start need not wait for a disk."""
+        files.write_whole(str(self.path / "session.json"), record.encode(asked), sync=False)
 
     def record(self) -> SessionRecord:
         """What was asked for.

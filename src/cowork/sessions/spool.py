@@ -82,9 +82,7 @@ class SpoolReader:
         self._runs_read = 0
 
     def _refresh_runs(self) -> None:
-        data = os.pread(self._index, 1 << 20, self._runs_read)
-        whole = len(data) - len(data) % RECORD.size
-        if whole:
+        while whole := len(data := os.pread(self._index, 1 << 20, self._runs_read)) // RECORD.size * RECORD.size:
             self._runs += RECORD.iter_unpack(data[:whole])
             self._runs_read += whole
 
