@@ -1,4 +1,4 @@
-"""Entry of the ``cowork`` command and of ``python -m cowork``: the one place that prints errors and ends the process."""
+"""Entry of the ``cowork`` command and of ``python -m cowork``: the one place that prints errors and exits."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from cowork import __version__, paths
-from cowork.cli import flags
+from cowork import __version__, flags, paths
 from cowork.errors import ConfigError, CoworkError, NotRunning
 from cowork.linux import unixsocket
 from cowork.service import asking, background

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MAX_SOCKET_PATH = 107
 """Longest path, in bytes, that fits ``sun_path`` with its final NUL (unix(7))."""
 
+_SOCKET_NAME = len("/abcdefghijkl.sock")
 SERVICE_SOCKET = "cowork-vm-service.sock"
 """Name of the socket that clients 2.x dial."""
 
@@ -86,6 +88,9 @@ def resolve(environ: Mapping[str, str] | None = None) -> Paths:
     if runtime_root.startswith("/"):
         sockets = Path(runtime_root)
         runtime = sockets / "cowork"
+        if len(os.fsencode(runtime)) + _SOCKET_NAME > MAX_SOCKET_PATH:
+            # Too long for any socket of ours; a short folder of the same user serves as well.
+            runtime = Path(f"/tmp/cowork-{os.getuid()}-{zlib.crc32(os.fsencode(runtime)):08x}")
     else:
         sockets = Path("/tmp")
         runtime = sockets / f"cowork-{os.getuid()}"

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from cowork.holder.page import HOLDING
 from cowork.holder import messages as m
+from cowork.holder.page import HOLDING
 from cowork.holder.spool import SEGMENT
 from cowork.sessions.cutter import PIECE, Cutter
 from cowork.sessions.spool import SpoolReader

@@ -126,7 +126,7 @@ def test_much_output_without_a_newline_needs_little_memory(daemon: RunningDaemon
     """OUT-8: 300 MB of it."""
     client.subscribe()
     before = daemon.memory("VmHWM")
-    client.shell("p", "head -c 300000000 /dev/zero")
+    client.shell("p", "head -c 300000000 /dev/zero | tr '\\0' x")
     got = 0
     while (event := client.event())["type"] == "stdout":
         got += len(event["data"])
@@ -298,7 +298,7 @@ def test_a_subscriber_that_does_not_read_holds_the_child_back(daemon: RunningDae
     with daemon.client() as control, daemon.client() as stalled:
         stalled.subscribe()
         before = daemon.memory()
-        control.shell("p", f"head -c {size} /dev/zero; exit 4")
+        control.shell("p", f"head -c {size} /dev/zero | tr '\\0' x; exit 4")
 
         def spooled() -> int:
             return sum(f.stat().st_size for f in daemon.sessions()[0].glob("spool/*.log"))

@@ -43,7 +43,7 @@ class Api:
         api = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:  # noqa: N802
+            def do_HEAD(self) -> None:
                 api.heads.append(self.path)
                 self.send_response(api.status)
                 self.end_headers()

@@ -10,6 +10,7 @@ import msgspec
 
 from cowork.wire.requests import Mount
 
+
 class SpawnRequest(msgspec.Struct, frozen=True):
     """What a client asked for, names checked. ``tree`` stands for ``/sessions/<name>`` and exists.
 

@@ -26,10 +26,13 @@ def choose(name: str) -> tuple[Backend, list[str]]:
     """
     name = ALIASES.get(name, name)
     if name in _NOT_HERE:
-        raise PolicyError(f"the {name} backend is not part of this release", hint="use --backend host, knowing that it isolates nothing")
+        raise PolicyError(
+            f"the {name} backend is not part of this release",
+            hint="use --backend host, knowing that it isolates nothing",
+        )
     if name not in NAMES:
         raise ConfigError(f"unknown backend {name!r}", hint=f"one of {', '.join(NAMES)}")
-    reasons = []
+    reasons: list[str] = []
     for kind in _STRONGEST_FIRST:
         if name not in ("auto", kind.name):
             continue

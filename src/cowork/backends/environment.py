@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"  # noqa: S105 - a variable's name
+TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"
 CREDENTIALS = (
     TOKEN, "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY",
     "ANTHROPIC_BEDROCK_BASE_URL", "ANTHROPIC_VERTEX_BASE_URL", "ANTHROPIC_FOUNDRY_BASE_URL",
@@ -33,7 +33,8 @@ def child_environment(
 
     ``inherited`` (the daemon's or the caller's) without what belongs to the process that had it; ``requested`` on
     top, where an empty or null value means that the child shall not have the variable, not even an inherited one.
-    ``token`` is set unless the result holds any credential, or the client asked for the variable to be empty. ``TERM`` and ``PWD`` are set.
+    ``token`` is set unless the result holds any credential, or the client asked for the variable to be empty.
+    ``TERM`` and ``PWD`` are set.
     """
     env = {k: v for k, v in inherited.items() if k not in _SCRUBBED and not k.startswith(_SCRUBBED_PREFIXES)}
     if TOKEN not in requested and inherited.get(TOKEN):

@@ -16,7 +16,8 @@ def find_program(command: str, *, path: str, home: str, sdk: str | None = None) 
 
     ``path``: the child's PATH. ``sdk``: the ``claude`` that ``installSdk`` told of, which stands for every command
     of that name and no other. An absolute command that does not exist is looked for by name only if it is
-    ``claude``, which clients name by the place it has in the virtual machine; anything else would run an unrelated program.
+    ``claude``, which clients name by the place it has in the virtual machine; anything else would run an unrelated
+    program.
 
     Raises:
         RpcError: nothing of that name can be run; the message says where it was looked for.

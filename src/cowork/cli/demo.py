@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -73,7 +73,12 @@ def _find_daemon(where: paths.Paths, *, start: bool, stack: ExitStack) -> Path:
 def _private_daemon() -> Iterator[Path]:
     """A daemon with folders of its own, gone with the context."""
     with tempfile.TemporaryDirectory(prefix="cowork-demo-") as folder:
-        environ = {**os.environ, "XDG_RUNTIME_DIR": folder, "XDG_STATE_HOME": f"{folder}/s", "XDG_DATA_HOME": f"{folder}/d"}
+        environ = {
+            **os.environ,
+            "XDG_RUNTIME_DIR": folder,
+            "XDG_STATE_HOME": f"{folder}/s",
+            "XDG_DATA_HOME": f"{folder}/d",
+        }
         where = paths.resolve(environ)
         pid = background.start(where, [], environ)
         try:
@@ -154,12 +159,10 @@ def _is_end(process: str) -> object:
 
 
 def _what_next(where: paths.Paths) -> list[str]:
-    program = "cowork" if subprocess.run(["sh", "-c", "command -v cowork"], stdout=subprocess.DEVNULL).returncode == 0 else sys.argv[0]
-    if program.endswith("__main__.py"):
-        program = str(Path(sys.executable).with_name("cowork"))
+    program = shutil.which("cowork") or str(Path(sys.executable).with_name("cowork"))
     return [
         f"{program} status        how the daemon is",
-        f"{program} ps --all      the sessions, these two among them",
+        f"{program} ps --all      the sessions, those of the demonstration among them",
         f"{program} stop          end the daemon",
         f"Claude Desktop 2.x finds the daemon at {where.default_service_socket};",
         f"3.x starts {program}-helper -socket PATH in place of its own helper",

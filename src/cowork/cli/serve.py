@@ -1,4 +1,4 @@
-"""``cowork serve``: the daemon, in the foreground. Started by launchers that wait for it, so it loads no more than it needs."""
+"""``cowork serve``: the daemon, in the foreground. Launchers wait for it, so it loads no more than it needs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cowork import __version__, paths
-from cowork.cli import flags
+from cowork import __version__, flags, paths
 from cowork.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,7 +85,11 @@ def check(where: paths.Paths, sockets: list[Path], backend: str, isolation: str)
     for path in sockets:
         unixsocket.check_path(path)
         unixsocket.check_parent(path)
-    lines = [f"backend    {backend} (isolation: {isolation})", f"state      {where.state}", f"runtime    {where.runtime}"]
+    lines = [
+        f"backend    {backend} (isolation: {isolation})",
+        f"state      {where.state}",
+        f"runtime    {where.runtime}",
+    ]
     lines += [f"socket     {path}" for path in sockets]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0

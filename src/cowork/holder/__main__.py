@@ -1,6 +1,6 @@
 """Run as ``python -I -S .../cowork/holder/__main__.py zygote FD`` or ``... hold FD``; never by hand.
 
-``FD`` is an inherited socket: for ``zygote`` the daemon's, see zygote.py; for ``hold`` the channel on which BEGIN comes.
+``FD`` is an inherited socket: for ``zygote`` the daemon's (zygote.py), for ``hold`` the channel on which BEGIN comes.
 """
 
 import os

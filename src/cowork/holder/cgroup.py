@@ -8,6 +8,55 @@ from __future__ import annotations
 import os
 
 
+def delegated() -> str | None:
+    """Prepare the cgroup that was made for this process (and delegated to it) to hold the sessions' own.
+
+    Processes may not be in a cgroup whose children have controllers, so this one moves into the child ``holders``;
+    then memory and pids are counted per session where that is allowed.
+
+    Returns:
+        the folder in which sessions make theirs, or None where there is no writable cgroup v2.
+    """
+    base = _own()
+    if base is None or not os.access(base, os.W_OK):
+        return None
+    try:
+        leaf = os.path.join(base, "holders")
+        os.makedirs(leaf, exist_ok=True)
+        _write(os.path.join(leaf, "cgroup.procs"), "0")
+    except OSError:
+        return None
+    for controller in ("memory", "pids"):
+        try:
+            _write(os.path.join(base, "cgroup.subtree_control"), f"+{controller}")
+        except OSError:
+            pass  # not delegated to this user: the session is still one cgroup that can be ended as a whole
+    return base
+
+
+def _own() -> str | None:
+    """Folder of this process's cgroup v2 (cgroups(7): the entry 0 of /proc/self/cgroup, and where v2 is mounted)."""
+    path = mount = None
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as f:
+            for line in f:
+                if line.startswith("0::"):
+                    path = line[3:].rstrip("\n")
+        with open("/proc/self/mountinfo", encoding="utf-8") as f:
+            for line in f:
+                before, _, after = line.partition(" - ")
+                if after.startswith("cgroup2 "):
+                    mount = before.split()[4]
+    except OSError:
+        return None
+    return None if path is None or mount is None else mount + path
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+
+
 def make(parent: str, name: str) -> str | None:
     """Create the session's cgroup; None where that is not allowed."""
     path = os.path.join(parent, name)

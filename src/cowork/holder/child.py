@@ -1,4 +1,4 @@
-"""Starting the child: streams or a terminal, its own session and process group, and an honest report of a failed exec."""
+"""Starting the child: streams or a terminal, its own session and process group, an honest report of a failed exec."""
 
 from __future__ import annotations
 

@@ -101,6 +101,17 @@ class Clients:
         self._listener, self._path = listener, path
         self._epoll.register(listener.fileno(), select.EPOLLIN)
 
+    def listen_again(self) -> None:
+        """Somebody has removed the socket (a runtime folder goes with its user's last logout): make it anew.
+
+        Raises:
+            OSError: that is not possible; the old listener is gone, too.
+        """
+        path = self._path
+        self.stop_listening()
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        self.listen(path)
+
     def stop_listening(self) -> None:
         """Remove the socket; connections stay."""
         if self._listener is None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 TARGETS = ("leader", "group", "tree")
+MAX_AFTER = 24 * 3600.0
+"""Seconds; what is longer cannot be meant, and the kernel's timers do not take everything."""
 
 
 class Step(NamedTuple):
@@ -31,7 +33,7 @@ def parse(steps: object) -> list[Step]:
         after, number, to = raw.get("after", 0), raw.get("signal"), raw.get("to", "group")
         if not isinstance(number, int) or not 0 <= number <= 64 or to not in TARGETS:
             raise ValueError(f"steps: no signal {number!r} to {to!r}")
-        if not isinstance(after, (int, float)) or after < 0:
+        if not isinstance(after, (int, float)) or not 0 <= after <= MAX_AFTER:  # false for NaN, too
             raise ValueError(f"steps: after {after!r}")
         out.append(Step(float(after), number, to))
     return out

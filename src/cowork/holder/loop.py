@@ -30,6 +30,10 @@ _HOPELESS = 25
 """Steps after which a process that SIGKILL does not end (it waits for a dead disk) is left to the kernel."""
 
 
+_NO_WAKING = (0, signal.SIGCONT, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+"""Signals after which a stopped process is left as it is."""
+
+
 class Holder:
     """Holds one session from the child's start to its exit record."""
 
@@ -83,7 +87,11 @@ class Holder:
 
         Also the moment to sync session.json, which nobody waits for any more.
         """
-        record = {"pid": self.child.pid, "start": tree.start_time(self.child.pid), "holder": os.getpid()}
+        me = os.getpid()
+        record = {
+            "pid": self.child.pid, "start": tree.start_time(self.child.pid),
+            "holder": me, "holder_start": tree.start_time(me),
+        }  # fmt: skip
         try:
             files.write_json(os.path.join(self.spec.folder, "child.json"), record, sync=False)
             files.sync(os.path.join(self.spec.folder, "session.json"))
@@ -164,7 +172,7 @@ class Holder:
         elif kind == m.CLOSE:
             self._close_stdin()
             self.clients.send(client, m.pack(m.ACCEPTED, body[:8]))
-        elif kind == m.RESIZE and self.spec.terminal and not self.output.ended:
+        elif kind == m.RESIZE and self.spec.terminal and not self.output.ended and len(body) == m.SIZE.size:
             child.resize(self.child.stdout, *m.SIZE.unpack(body))
         elif kind in (m.QUERY, m.WATCH):
             client.watching |= kind == m.WATCH
@@ -210,17 +218,17 @@ class Holder:
             request = json.loads(body)
             steps = ladder.parse(request["steps"])
             token = int(request["token"])
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as e:
             self.log(f"signal request refused: {e}")
             return
         sent = self._ladder.request(steps, time.monotonic()) if self._status is None else False
         self.clients.send(client, m.pack(m.SIGNALLED, json.dumps({"token": token, "sent": sent}).encode()))
 
     def _listen_for_signals(self) -> int:
-        """SIGCHLD (an adopted descendant has ended) and SIGTERM (the machine shuts down) wake the loop."""
+        """SIGCHLD (a descendant has ended), SIGTERM (the machine shuts down), SIGUSR1 (the socket is missing)."""
         wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, lambda *_: None)
         self.epoll.register(wake_r, select.EPOLLIN)
         return wake_r
@@ -231,12 +239,22 @@ class Holder:
             self.log("asked to end")
             term = ladder.Step(0.0, signal.SIGTERM, "group")
             self._ladder.request([term, ladder.Step(5.0, signal.SIGKILL, "tree")], now)
+        if signal.SIGUSR1 in numbers:
+            self._listen_again()
         tree.reap_others(self.child.pid)
+
+    def _listen_again(self) -> None:
+        try:
+            self.clients.listen_again()
+        except OSError as e:
+            self.log(f"cannot listen again on {self.spec.socket}: {e.strerror}")
+        else:
+            self.log("listening again")
 
     def _send_step(self, step: ladder.Step) -> bool:
         self.log(f"signal {step.signal} to {step.to}")
         sent = tree.send(step.to, self.child.pid, step.signal, self._cgroup)
-        if step.signal not in (signal.SIGSTOP, signal.SIGCONT, 0) and step.to != "leader":
+        if step.signal not in _NO_WAKING and step.to != "leader":
             tree.send(step.to, self.child.pid, signal.SIGCONT, None)  # a stopped process cannot end by TERM
         return sent
 
@@ -254,7 +272,10 @@ class Holder:
         self._cleanup_at = now + self.spec.grace
 
     def _clean_up(self, now: float) -> None:
+        before = self.output.spool.head
         drained = self.output.drain(now)
+        if self.output.spool.head > before:
+            self._published()
         tree.reap_others(self.child.pid)
         if tree.alone(self.child.pid):
             # Nobody is left who could print; what is in the pipes was just taken.
@@ -338,7 +359,7 @@ def exit_record(status: os.waitid_result, *, head: int, oom_kills: int | None) -
 
 
 def signal_name(number: int) -> str:
-    """"SIGTERM" for 15; "SIG40" for a number without a name."""
+    """ "SIGTERM" for 15; "SIG40" for a number without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -45,7 +45,7 @@ class Output:
 
     @property
     def state(self) -> str:
-        """"open", "full" (nobody takes what is spooled), "disk full" or "ended"."""
+        """ "open", "full" (nobody takes what is spooled), "disk full" or "ended"."""
         if not self._open:
             return "ended"
         if self._disk_full_until:

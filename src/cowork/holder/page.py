@@ -4,8 +4,8 @@ A reader's position must survive ``kill -9`` of the reader and be seen by the ho
 an aligned 64-bit word in a shared file mapping: one machine store, never half written.
 
 Layout: 128 slots of four native 64-bit words: state, position in stdout, position in stderr, a spare word whose
-meaning belongs to the page's user. Positions are offsets in the spool (bytes of both streams together): all bytes of that stream
-before the offset have been taken. Slot 0 stands for "anybody": what at least one reader has taken.
+meaning belongs to the page's user. Positions are offsets in the spool (bytes of both streams together): all bytes of
+that stream before the offset have been taken. Slot 0 stands for "anybody": what at least one reader has taken.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The spool: what a child printed, as plain bytes in files, in the order of arrival.
 
 Folder ``spool/`` of a session: segments ``<offset>.log`` of exactly ``SEGMENT`` bytes but for the last, named by the
-offset (20 digits) of their first byte, holding stdout and stderr as they came. Beside each, ``<offset>.idx``: records of two
-big-endian u64 (offset, stream) telling from where on the bytes are which stream's; a segment always begins with one.
+offset (20 digits) of their first byte, holding stdout and stderr as they came. Beside each, ``<offset>.idx``: records
+of two big-endian u64 (offset, stream) telling from where on the bytes are which stream's; a segment always begins
+with one.
 
 Offsets count all bytes since the session's start and are the resume tokens. Bytes go from the pipe to the page
 cache inside the kernel (splice), so the holder holds none of them.

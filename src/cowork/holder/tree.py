@@ -67,7 +67,7 @@ def send(target: str, leader: int, number: int, cgroup: str | None) -> bool:
         if number == signal.SIGKILL and cgroup is not None:
             sent |= _kill_cgroup(cgroup)
         for pid in descendants(os.getpid()):
-            if pid != leader:
+            if pid != leader and not _in_group(pid, leader):
                 sent |= _kill(pid, number)
     return sent
 
@@ -85,6 +85,14 @@ def reap_others(leader: int) -> None:
 def alone(leader: int) -> bool:
     """Whether nothing but the (ended) leader is left below this process."""
     return all(pid == leader for pid in children(os.getpid()))
+
+
+def _in_group(pid: int, leader: int) -> bool:
+    """Whether the signal to the group has reached the process; twice could mean something else to it."""
+    try:
+        return os.getpgid(pid) == leader
+    except ProcessLookupError:
+        return True
 
 
 def _kill(pid: int, number: int) -> bool:

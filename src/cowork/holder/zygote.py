@@ -1,7 +1,7 @@
 """The zygote: a warm, single-threaded process that forks holders, so that a session's start costs no interpreter's.
 
-It reads one byte with one descriptor (SCM_RIGHTS) per session from the daemon's socket and forks; the fork speaks
-on that descriptor. It parses nothing, keeps nothing, and ends when the daemon does; its holders live on.
+It reads one byte with one descriptor (SCM_RIGHTS) per session from the daemon's socket; a holder forked beforehand
+speaks on that descriptor. It parses nothing, keeps nothing, and ends when the daemon does; its holders live on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import sys
 
 from cowork.holder import messages as m
-from cowork.holder import syscalls
+from cowork.holder import cgroup, syscalls
 from cowork.holder.loop import Holder
 from cowork.holder.spec import StartSpec
 
@@ -23,8 +23,8 @@ def main(arguments: list[str]) -> None:
     role, fd = arguments[0], int(arguments[1])
     sock = socket.socket(fileno=fd)
     _leave_the_starter(keep=fd)
-    if role == "zygote":
-        serve(sock)
+    if role in ("zygote", "scoped-zygote"):
+        serve(sock, cgroup.delegated() if role == "scoped-zygote" else None)
     elif os.fork() == 0:
         # Forked once more: the starter need not reap a process that outlives it.
         become_holder()
@@ -32,14 +32,18 @@ def main(arguments: list[str]) -> None:
     os._exit(0)
 
 
-def serve(sock: socket.socket) -> None:
-    """Hand every descriptor that comes to a holder forked beforehand, until the daemon's end closes."""
+def serve(sock: socket.socket, cgroups: str | None) -> None:
+    """Hand every descriptor that comes to a holder forked beforehand, until the daemon's end closes.
+
+    Says one byte first: it is up. ``cgroups``: where sessions may make theirs.
+    """
     syscalls.set_name("cowork-zygote")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # holders are nobody's business here: no zombies
     gc.collect()
     gc.freeze()
+    sock.send(b"r")
     while True:
-        warm = _fork_warm(sock)
+        warm = _fork_warm(sock, cgroups)
         channel = _receive_fd(sock)
         if channel is None:
             return
@@ -52,7 +56,7 @@ def serve(sock: socket.socket) -> None:
             os.close(channel)
 
 
-def _fork_warm(sock: socket.socket) -> socket.socket:
+def _fork_warm(sock: socket.socket, cgroups: str | None) -> socket.socket:
     """Fork a holder that waits for its channel; returns the socket on which it waits."""
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
@@ -63,7 +67,7 @@ def _fork_warm(sock: socket.socket) -> socket.socket:
         channel = _receive_fd(theirs)
         theirs.close()
         if channel is not None:
-            hold(socket.socket(fileno=channel))
+            hold(socket.socket(fileno=channel), cgroups)
         os._exit(0)
     theirs.close()
     return ours
@@ -86,11 +90,11 @@ def become_holder() -> None:
     os.chdir("/")  # nothing of ours may keep the caller's folder busy
 
 
-def hold(channel: socket.socket) -> None:
+def hold(channel: socket.socket, cgroups: str | None = None) -> None:
     """Be the holder of the session that BEGIN describes."""
     spec = _receive_spec(channel)
     if spec is not None:
-        Holder(spec, channel).run()
+        Holder(spec._replace(cgroup=spec.cgroup or cgroups), channel).run()
 
 
 def _receive_spec(channel: socket.socket) -> StartSpec | None:
@@ -120,11 +124,12 @@ def _leave_the_starter(keep: int) -> None:
         os.setsid()
     except PermissionError:
         pass  # already leads a process group: started with a session of its own
-    # SIG_IGN would be inherited by the child over exec; a handler that does nothing is not. (Popen resets the other two.)
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_IGN)
+    # SIG_IGN would be inherited by the child over exec; a handler that does nothing is not. (Popen resets the other
+    # two.)
+    for harmless in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(harmless, lambda *_: None)
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
@@ -136,4 +141,4 @@ def _leave_the_starter(keep: int) -> None:
                 pass  # the descriptor of the listing itself
     os.set_inheritable(keep, False)
     os.umask(0o077)
-    sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
+    sys.stdin = sys.stdout = sys.stderr = None

@@ -12,9 +12,8 @@ import stat
 from pathlib import Path
 
 from cowork.errors import ConfigError, PolicyError
+from cowork.paths import MAX_SOCKET_PATH
 
-MAX_PATH = 107
-"""Longest path in bytes that fits ``sun_path`` with its final NUL."""
 BACKLOG = 512
 
 
@@ -56,7 +55,7 @@ def check_path(path: Path) -> None:
     """Refuse what is no usable path of a socket.
 
     Raises:
-        ConfigError: not absolute, with a NUL, or longer than ``MAX_PATH`` bytes.
+        ConfigError: not absolute, with a NUL, or longer than ``MAX_SOCKET_PATH`` bytes.
     """
     text = os.fspath(path)
     if "\0" in text:
@@ -64,9 +63,9 @@ def check_path(path: Path) -> None:
     if not path.is_absolute():
         raise ConfigError(f"{text}: the socket's path must be absolute")
     # A few bytes less than the kernel takes, for the temporary name beside it.
-    if max(len(os.fsencode(text)), len(os.fsencode(path.parent)) + 12) > MAX_PATH:
+    if max(len(os.fsencode(text)), len(os.fsencode(path.parent)) + 12) > MAX_SOCKET_PATH:
         raise ConfigError(
-            f"{text}: {len(os.fsencode(text))} bytes are too long for a socket's path, the limit is {MAX_PATH}",
+            f"{text}: {len(os.fsencode(text))} bytes are too long for a socket's path, the limit is {MAX_SOCKET_PATH}",
             hint="use a shorter folder, for example under /run/user or /tmp",
         )
 

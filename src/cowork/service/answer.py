@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from cowork.errors import CoworkError
+    from cowork.service.connection import Connection
+    from cowork.service.service import Service
     from cowork.wire.replies import Reply
 
 
@@ -20,3 +22,7 @@ class Answer(NamedTuple):
 
 Result: TypeAlias = "Reply | bytes | Answer | None"
 """A reply, the suffix of one encoded beforehand (``wire.codec.result_suffix``), an ``Answer``, or nothing ({})."""
+
+Handler: TypeAlias = "Callable[[Service, Connection, Any], Result | Awaitable[Result]]"
+"""A method's function: the service, the connection that asks, the decoded parameters. Raises a ``CoworkError`` for what
+becomes an error reply."""

@@ -126,14 +126,14 @@ class Connection(asyncio.BufferedProtocol):
             given = request.params
             params = method.defaults if given is None else decode_params(method.kind, given)
             result = method.call(self._service, self, params)
-        except Exception as e:  # noqa: BLE001 - one request's fault must not end the others
+        except Exception as e:
             return self._failure(request.id, request.method, e)
         if type(result) is bytes:
             return join_reply(request.id, result)
         if inspect.isawaitable(result):
             self._later(request, result)
             return None
-        return self._reply(request.id, result)  # type: ignore[arg-type]
+        return self._reply(request.id, request.method, result)  # type: ignore[arg-type]
 
     def _unknown(self, request: Request) -> bytes:
         self._service.warn_once(f"unknown method {request.method[:100]!r}")
@@ -141,13 +141,13 @@ class Connection(asyncio.BufferedProtocol):
             return encode_result(request.id, None)
         return encode_error(request.id, f"Unknown method: {request.method[:1000]}")
 
-    def _reply(self, request_id: bytes | None, result: Reply | Answer | None) -> bytes:
+    def _reply(self, request_id: bytes | None, method: str, result: Reply | Answer | None) -> bytes:
         if isinstance(result, Answer):
             if result.after is not None:
                 # Behind the write of this very reply, which happens before the loop turns.
                 asyncio.get_running_loop().call_soon(result.after)
             if result.error is not None:
-                return self._failure(request_id, "", result.error)
+                return self._failure(request_id, method, result.error)
             result = result.result
         try:
             return encode_result(request_id, result)
@@ -159,7 +159,7 @@ class Connection(asyncio.BufferedProtocol):
             code = error.code if isinstance(error, RpcError) else None
             text = error.message if error.hint is None else f"{error.message} ({error.hint})"
             if not isinstance(error, ProtocolError):
-                _log.info("%s refused: %s", method or "request", error.message)
+                _log.info("%s refused: %s", method, error.message)
             return encode_error(request_id, text, code)
         if isinstance(error, OSError):
             _log.warning("%s failed: %s", method, error)
@@ -186,7 +186,11 @@ class Connection(asyncio.BufferedProtocol):
             if isinstance(result, Exception):
                 reply = self._failure(request_id, name, result)
             else:
-                reply = join_reply(request_id, result) if isinstance(result, bytes) else self._reply(request_id, result)
+                reply = (
+                    join_reply(request_id, result)
+                    if isinstance(result, bytes)
+                    else self._reply(request_id, name, result)
+                )
         if not self._transport.is_closing():
             self._write(reply)
             if self._paused and self._in_flight < IN_FLIGHT and not self._transport.get_write_buffer_size():
@@ -243,5 +247,5 @@ async def _run(work: Awaitable[Result]) -> Result | Exception:
     """Await it; an error is a result, since a refusal is nothing that a task's log should call a failure."""
     try:
         return await work
-    except Exception as e:  # noqa: BLE001 - it becomes the reply
+    except Exception as e:
         return e

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cowork.backends.base import Backend
+    from cowork.holder.files import LifecycleLog
     from cowork.paths import Paths
 
 STOP_TIME = 4.0
@@ -89,7 +90,7 @@ def run(paths: Paths, options: Options) -> int:
 
 
 def holder_of(lock: LockFile) -> str:
-    """" (pid N)" of whoever noted itself in the lock, or nothing."""
+    """ " (pid N)" of whoever noted itself in the lock, or nothing."""
     try:
         return f" (pid {msgspec.json.decode(lock.read(), type=LockNote).pid})"
     except msgspec.MsgspecError:
@@ -99,7 +100,7 @@ def holder_of(lock: LockFile) -> str:
 class Daemon:
     """One run of the daemon."""
 
-    def __init__(self, paths: Paths, options: Options, log: lifecycle.LifecycleLog) -> None:
+    def __init__(self, paths: Paths, options: Options, log: LifecycleLog) -> None:
         self._paths = paths
         self._options = options
         self._lifecycle = log

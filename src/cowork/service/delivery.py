@@ -65,6 +65,8 @@ class Source:
         self._told_segment = self._cutter.scanned // SEGMENT
         self.silence: asyncio.TimerHandle | None = None
         self.flush = False
+        self.waits = False
+        """For the end of an earlier process of the same id, which has not been told yet."""
 
     @property
     def holding(self) -> bool:
@@ -141,13 +143,14 @@ class Subscriber:
         assert process.page is not None
         source = Source(process, process.page, self.slot)
         if not source.exit_told:
+            source.waits = any(other.process.key == process.key for other in self._sources.values())
             self._sources[process.session_id] = source
             self.changed(process)
 
     def changed(self, process: Process) -> None:
         """There may be something new of it."""
         source = self._sources.get(process.session_id)
-        if source is None:
+        if source is None or source.waits:
             return
         if source.silence is not None:
             source.silence.cancel()
@@ -165,7 +168,9 @@ class Subscriber:
     def drained(self) -> None:
         """The socket has taken the event that was being written."""
         self._commit()
-        self._pump()
+        # Not at once: asyncio's transports call this from the middle of their own writing, and a write that
+        # fails in there would end the connection twice.
+        self.wake()
 
     def tells_of(self, session_id: str) -> bool:
         """Whether something of that session is still to be told, or its end has yet to come."""
@@ -244,6 +249,11 @@ class Subscriber:
         self._sources.pop(source.process.session_id, None)
         if source in self._ready:
             self._ready.remove(source)
+        for other in self._sources.values():
+            if other.process.key == source.process.key:
+                other.waits = False
+                self.changed(other.process)
+                break
         self._delivery.exit_told(source.process)
 
 
@@ -326,9 +336,9 @@ class Delivery:
 
     def exit_told(self, process: Process) -> None:
         """Somebody was told of its end; if all were, it is finished."""
-        if process.page is not None and slot_table.all_told(process.page, self.slots.used()):
-            if self._processes.pop(process.session_id, None) is not None:
-                self._finished(process)
+        told = process.page is not None and slot_table.all_told(process.page, self.slots.used())
+        if told and self._processes.pop(process.session_id, None) is not None:
+            self._finished(process)
         for subscriber in self._subscribers.values():
             subscriber.wake()
 
@@ -352,4 +362,3 @@ class Delivery:
         """Let go of everybody; all positions stay."""
         for subscriber in list(self._subscribers.values()):
             self.unsubscribe(subscriber)
-

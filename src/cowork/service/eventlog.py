@@ -1,7 +1,7 @@
 """The small log of events that are no output: kept on the disk until a subscriber has taken them.
 
-File ``events.log``: one JSON line per entry, ``{"seq", "after", "only", "event"}``. Output and exits are not in it, they
-come from the sessions' own directories.
+File ``events.log``: one JSON line per entry, ``{"seq", "after", "only", "event"}``. Output and exits are not in it,
+they come from the sessions' own directories.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _load(path: Path) -> list[Entry]:
         try:
             entry = msgspec.json.decode(line, type=Entry)
             decode_event(entry.body)
-        except Exception:  # noqa: BLE001, S112
+        except Exception:
             continue
         entries.append(msgspec.structs.replace(entry, event=entry.event.copy()))
     return entries

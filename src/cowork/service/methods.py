@@ -6,28 +6,25 @@ plain functions; the others return something to be awaited.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cowork.service.handlers import files, machine, processes
 from cowork.wire.requests import METHODS as PARAMS
 
 if TYPE_CHECKING:
-    from cowork.service.answer import Result
-    from cowork.service.connection import Connection
-    from cowork.service.service import Service
+    from cowork.service.answer import Handler
     from cowork.wire.requests import Params
 
 
 class Method(NamedTuple):
-    """One method. ``defaults`` are its parameters when there are none; ``call`` raises a ``CoworkError`` for what becomes an error reply."""
+    """One method. ``defaults`` are its parameters when there are none."""
 
     kind: type[Params]
     defaults: Params
-    call: Callable[[Service, Connection, Any], Result | Awaitable[Result]]
+    call: Handler
 
 
-_HANDLERS: dict[str, Callable[[Service, Connection, Any], Result | Awaitable[Result]]] = {
+_HANDLERS: dict[str, Handler] = {
     **machine.HANDLERS,
     **processes.HANDLERS,
     **files.HANDLERS,

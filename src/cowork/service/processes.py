@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 from cowork.errors import CoworkError, NotFound, RpcError
 from cowork.holder.page import Page
 from cowork.holder.spec import StartSpec
+from cowork.holder.spool import SEGMENT
+from cowork.linux import tasks
 from cowork.service.process import Process
 from cowork.sessions import record
 from cowork.sessions.blocking import socket_path
 from cowork.sessions.directory import SessionDirectory, list_sessions
-from cowork.sessions.leftovers import bury
+from cowork.sessions.leftovers import bury, call_holder, holder_lives
 from cowork.sessions.record import SessionRecord
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from cowork.sessions.starter import Zygote
 
 KIND = "cowork"
+CALLS = 6
+"""Tries to reach a holder that lives; together about 3 s."""
 ENDED_KEPT = 100
 """Ended sessions whose directories (logs, exit codes) are kept."""
 
@@ -113,7 +118,7 @@ class Processes:
         self._exit_codes.pop(key, None)
         try:
             await process.start(self._zygote.channel(), self._spec(directory, prepared, asked))
-        except CoworkError:
+        except (CoworkError, OSError):
             self._drop(process)
             directory.remove()
             raise
@@ -150,12 +155,9 @@ class Processes:
         process = Process(asked.process, directory, asked, self)
         process.page = Page(directory.readers)
         ended = directory.exit()
-        if ended is None:
-            try:
-                await process.adopt(socket_path(self._paths.runtime, directory.id))
-            except OSError:
-                # Between the look at exit.json and the connect it may have ended.
-                ended = directory.exit() or bury(directory)
+        if ended is None and not await self._connect(process):
+            # Between the look at exit.json and the connect it may have ended.
+            ended = directory.exit() or bury(directory)
         if ended is not None:
             process.adopt_ended(ended)
         current = self._by_key.get(asked.process)
@@ -165,6 +167,23 @@ class Processes:
         if ended is not None:
             self.delivery.exit_told(process)
 
+    async def _connect(self, process: Process) -> bool:
+        """Reach a session's holder; False if it is dead. One that lives is called until it answers."""
+        path = socket_path(self._paths.runtime, process.session_id)
+        for attempt in range(CALLS):
+            try:
+                await process.adopt(path)
+            except OSError as e:
+                if not holder_lives(process.directory):
+                    return False
+                _log.warning("holder of session %s does not answer (%s); calling it", process.session_id, e)
+                call_holder(process.directory)
+                await asyncio.sleep(0.05 * 2**attempt)
+            else:
+                return True
+        _log.error("session %s runs, but its holder cannot be reached", process.session_id)
+        return True
+
     # -- ProcessOwner
 
     def process_changed(self, process: Process) -> None:
@@ -172,7 +191,12 @@ class Processes:
         self.delivery.changed(process)
 
     def process_lost(self, process: Process) -> None:
-        """See ``ProcessOwner``: what is left of it is ended, and its end is told as far as it is known."""
+        """See ``ProcessOwner``: reach the holder again, or end what it has left and tell the end as far as known."""
+        tasks.start(self._recover(process), "lost holder")
+
+    async def _recover(self, process: Process) -> None:
+        if process.page is None or await self._connect(process):
+            return
         ended = process.directory.exit() or bury(process.directory)
         try:
             os.unlink(socket_path(self._paths.runtime, process.session_id))
@@ -187,6 +211,7 @@ class Processes:
         """Everybody has been told of its end: keep its directory for a while, and its exit code."""
         assert process.exit is not None
         self._exit_codes[process.key] = process.exit.exit_code
+        _trim(process)
         while len(self._exit_codes) > 10 * ENDED_KEPT:
             self._exit_codes.popitem(last=False)
         self._drop(process)
@@ -207,3 +232,12 @@ class Processes:
         """The daemon ends; the sessions do not."""
         for process in list(self._by_key.values()):
             process.close()
+
+
+def _trim(process: Process) -> None:
+    """Recycle what the holder had to leave because nobody had taken it when the process ended; the history stays."""
+    keep = process.head - process.record.history
+    for path in process.directory.spool.glob("*.log"):
+        if int(path.stem) + SEGMENT <= keep:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".idx").unlink(missing_ok=True)

@@ -65,9 +65,9 @@ def answers(url: str) -> bool:
     if not url.startswith(("http://", "https://")):
         _log.warning("apiProbeURL is neither http nor https")
         return False
-    request = urllib.request.Request(url, method="HEAD")  # noqa: S310
+    request = urllib.request.Request(url, method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=TIMEOUT):
             return True
     except urllib.error.HTTPError as e:
         e.close()

@@ -109,5 +109,3 @@ class Service:
     def _sweep(self) -> None:
         self.delivery.sweep()
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
-
-

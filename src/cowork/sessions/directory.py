@@ -1,8 +1,8 @@
 """One session's directory: its files by name, made and removed as a whole.
 
-    session.json    what was asked for            exit.json      how it ended (absent while it runs)
-    spool/          what it printed               readers        the page of read positions
-    child.json      pids, against leftovers       lifecycle.log  what happened to it, in words
+session.json    what was asked for            exit.json      how it ended (absent while it runs)
+spool/          what it printed               readers        the page of read positions
+child.json      pids, against leftovers       lifecycle.log  what happened to it, in words
 """
 
 from __future__ import annotations

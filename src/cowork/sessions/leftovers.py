@@ -7,11 +7,29 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from cowork.holder.tree import descendants, start_time
+from cowork.holder.tree import descendants, is_zombie, start_time
 from cowork.sessions.record import ExitRecord
 
 if TYPE_CHECKING:
     from cowork.sessions.directory import SessionDirectory
+
+
+def holder_lives(directory: SessionDirectory) -> bool:
+    """Whether the session's holder runs, even if its socket cannot be reached. A zombie does not."""
+    record = directory.child()
+    if record is None or not record.holder_start:
+        return False
+    return start_time(record.holder) == record.holder_start and not is_zombie(record.holder)
+
+
+def call_holder(directory: SessionDirectory) -> None:
+    """Have a living holder make its socket again (holder/loop.py, SIGUSR1)."""
+    record = directory.child()
+    if record is not None and holder_lives(directory):
+        try:
+            os.kill(record.holder, signal.SIGUSR1)
+        except (ProcessLookupError, PermissionError):
+            pass
 
 
 def bury(directory: SessionDirectory) -> ExitRecord:

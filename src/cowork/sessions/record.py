@@ -59,11 +59,12 @@ class ExitRecord(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=Tru
 
 
 class ChildRecord(msgspec.Struct, kw_only=True):
-    """``child.json``: the leader's pid, its start time in clock ticks since boot, and the holder's pid."""
+    """``child.json``: pids and start times (clock ticks since boot) of the leader and of its holder."""
 
     pid: int
     start: int
     holder: int
+    holder_start: int = 0
 
 
 class RecordError(CoworkError):

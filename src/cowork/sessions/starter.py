@@ -14,6 +14,8 @@ from cowork.errors import HolderError
 if TYPE_CHECKING:
     from cowork.holder.spec import StartSpec
 
+_UP = 10.0
+"""Seconds that a zygote may take to come up on a loaded machine."""
 _MAIN = str(Path(cowork.holder.__file__).with_name("__main__.py"))
 
 
@@ -28,13 +30,15 @@ def holder_command(role: str, fd: int) -> list[str]:
 class Zygote:
     """The daemon's fork server (holder/zygote.py); started on first use, and again when it has died.
 
-    ``wrapper``: a command that puts it out of the daemon's cgroup (linux/systemd.py), or nothing.
+    ``scope``: a command that runs it in a scope of its own (linux/systemd.py), or nothing. A scope that turns out to
+    be refused is done without from then on.
     """
 
-    def __init__(self, wrapper: list[str] | None = None) -> None:
-        self._wrapper = wrapper or []
+    def __init__(self, scope: list[str] | None = None) -> None:
+        self._scope = scope or []
         self._sock: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False
 
     @property
     def pid(self) -> int | None:
@@ -42,7 +46,7 @@ class Zygote:
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Start it if it does not run.
+        """Start it if it does not run; does not wait until it is up.
 
         Raises:
             HolderError: it cannot be started.
@@ -51,7 +55,8 @@ class Zygote:
             return
         self.close()
         ours, theirs = socket.socketpair()
-        command = [*self._wrapper, *holder_command("zygote", theirs.fileno())]
+        role = "scoped-zygote" if self._scope else "zygote"
+        command = [*self._scope, *holder_command(role, theirs.fileno())]
         try:
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
@@ -65,27 +70,44 @@ class Zygote:
         self._sock = ours
 
     def channel(self) -> socket.socket:
-        """A channel to a new holder that waits for BEGIN on it.
+        """A channel to a new holder that waits for BEGIN on it. Waits for a zygote that is just being started.
 
         Raises:
-            HolderError: the zygote cannot be started.
+            HolderError: no zygote can be started.
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            for _ in range(2):
+            for _ in range(3):
                 self.start()
-                assert self._sock is not None
-                try:
-                    socket.send_fds(self._sock, [b"x"], [theirs.fileno()])
-                except OSError:
-                    self.close()  # it was killed: once more with a new one
-                else:
+                if self._is_up() and self._hand_over(theirs):
                     return ours
+                self.close()
         ours.close()
-        raise HolderError("the zygote dies as soon as it is started")
+        raise HolderError("the zygote ends as soon as it is started")
+
+    def _is_up(self) -> bool:
+        assert self._sock is not None
+        if not self._ready:
+            self._sock.settimeout(_UP)
+            try:
+                self._ready = self._sock.recv(1) == b"r"
+            except OSError:
+                self._ready = False
+            if not self._ready:
+                self._scope = []
+        return self._ready
+
+    def _hand_over(self, end: socket.socket) -> bool:
+        assert self._sock is not None
+        try:
+            socket.send_fds(self._sock, [b"x"], [end.fileno()])
+        except OSError:
+            return False  # it was killed: once more with a new one
+        return True
 
     def close(self) -> None:
         """Let it end; its holders live on."""
+        self._ready = False
         if self._sock is not None:
             self._sock.close()
             self._sock = None

@@ -14,6 +14,7 @@ from cowork.translate.paths import guest_to_tree, resolve_subpath
 from cowork.wire import replies
 
 if TYPE_CHECKING:
+    from cowork.service.answer import Handler
     from cowork.service.connection import Connection
     from cowork.service.service import Service
     from cowork.wire import requests as r
@@ -95,7 +96,7 @@ async def prune_session_caches(service: Service, caller: Connection, p: r.PruneS
     return replies.Pruned(*await asyncio.to_thread(service.trees.prune, below=below, older_than=older))
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     "mountPath": mount_path,
     "readFile": read_file,
     "installSdk": install_sdk,

@@ -13,6 +13,7 @@ from cowork.wire.codec import result_suffix
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from cowork.service.answer import Handler
     from cowork.service.connection import Connection
     from cowork.service.service import Service
     from cowork.wire import requests as r
@@ -93,7 +94,7 @@ def get_network_drives(service: Service, caller: Connection, p: r.GetNetworkDriv
     return replies.NetworkDrives([])
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     "configure": configure,
     "createVM": create_vm,
     "startVM": start_vm,

@@ -17,6 +17,7 @@ from cowork.wire import replies
 from cowork.wire.events import ProcessError
 
 if TYPE_CHECKING:
+    from cowork.service.answer import Handler
     from cowork.service.connection import Connection
     from cowork.service.service import Service
     from cowork.wire import requests as r
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 async def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer:
-    """Start a process. A refusal is told twice: as the reply, and as an event, so that nothing waits for the process."""
+    """Start a process. A refusal is told twice, as the reply and as an event, so that nothing waits for the process."""
     key = p.id or service.processes.free_key()
     try:
         check_spawn(p)
@@ -39,7 +40,6 @@ async def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer:
         process = await service.processes.start(key, p.name, prepared, service.backend)
     except (CoworkError, OSError) as e:
         error = e if isinstance(e, CoworkError) else RpcError(str(e))
-        _log.info("spawn of process %.100r refused: %s", key, error.message)
         event = ProcessError(key, error.message, fatal=True)
         # A live process of that id goes on; a fatal event would end it in the client's eyes.
         taken = key in {live.key for live in service.processes.live()}
@@ -135,7 +135,7 @@ def _settle(future: asyncio.Future[None], error: CoworkError | None) -> None:
         future.set_exception(error)
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     "spawn": spawn,
     "kill": kill,
     "writeStdin": write_stdin,
