@@ -65,13 +65,9 @@ def test_exit_is_the_last_message_and_behind_all_output(either: Place) -> None:
 
 
 def test_the_exit_record_is_on_the_disk_before_exit_is_said(here: Place) -> None:
-    """The holder is stopped when it has said EXIT and before it could do anything else."""
     for _ in range(20):
         held = here.start(child("exits_at_once", 4))
-        kind, body = held.client.expect(m.EXIT)
-        assert kind == m.EXIT
-        on_disk = held.directory.exit()
-        assert on_disk is not None
+        _, body = held.client.expect(m.EXIT)
         assert json.loads(body) == json.loads((held.directory.path / "exit.json").read_bytes())
 
 
@@ -135,9 +131,8 @@ def test_a_child_that_ignores_term_is_killed_by_the_ladder(either: Place) -> Non
     ended = held.wait()
     assert (ended.exit_code, ended.signal) == (-1, "SIGKILL")
     log = held.directory.lifecycle_log.read_text()
-    assert [log.index(f"signal {n} to {to}") for n, to in ((2, "leader"), (15, "group"), (9, "tree"))] == sorted(
-        log.index(f"signal {n} to {to}") for n, to in ((2, "leader"), (15, "group"), (9, "tree"))
-    )
+    sent = [line.partition(" signal ")[2] for line in log.splitlines() if " signal " in line]
+    assert sent == ["2 to leader", "15 to group", "9 to tree"]
 
 
 def test_a_polite_child_says_good_bye_and_is_not_killed(here: Place) -> None:
@@ -180,7 +175,6 @@ def test_a_stopped_group_can_be_ended_by_term(here: Place) -> None:
     held = here.start(child("polite"))
     held.until(b"ready")
     assert held.client.signal(kill("group", 0, signal.SIGSTOP))
-    os.waitid  # noqa: B018
     assert held.client.signal(kill("group", 0, signal.SIGTERM))
     assert held.wait().exit_code == 7
 
@@ -237,7 +231,8 @@ def test_a_senseless_signal_request_is_ignored(here: Place, body: bytes) -> None
     held = here.start(child("never_reads"))
     held.until(b"ready")
     held.client.send(m.SIGNAL, body)
-    assert held.client.status().running
+    for _ in range(3):
+        assert held.client.status().running
     assert held.client.signal(kill())
     assert held.wait().signal == "SIGKILL"
 
@@ -247,7 +242,8 @@ def test_a_senseless_message_does_not_end_a_terminal_session(here: Place, kind: 
     held = here.start(child("never_reads"), terminal=(24, 80))
     held.until(b"ready")
     held.client.send(kind, body)
-    assert held.client.status().running
+    for _ in range(3):
+        assert held.client.status().running
 
 
 def test_a_holder_that_is_asked_to_end_ends_its_session_first(here: Place) -> None:

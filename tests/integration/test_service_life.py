@@ -289,6 +289,7 @@ def test_the_machine_runs_on_through_a_restart_of_the_daemon(daemon: RunningDaem
         c.until_text("p", "up\n")
         c.spawn("q", "/bin/sh", "-c", "exit 7")
         c.until_exit("q")
+        c.ask("isRunning")
     daemon.restart()
     with daemon.client() as c:
         assert c.ask("isRunning") == {"running": True}

@@ -168,9 +168,13 @@ class Held:
     def wait(self) -> ExitRecord:
         """Wait for the end, and for the holder's own."""
         self.ended = self.client.wait()
+        self.wait_closed()
+        return self.ended
+
+    def wait_closed(self) -> None:
+        """Wait until the holder is gone, behind its last message."""
         assert self.client.receive() is None
         wait_gone(self.holder)
-        return self.ended
 
     def kill_holder(self) -> None:
         """SIGKILL to the holder, nothing else."""

@@ -54,8 +54,9 @@ def start(paths: Paths, arguments: Sequence[str], environ: Mapping[str, str] | N
     with path.open("rb") as log:
         log.seek(begin)
         said = log.read(16384).decode("utf-8", "replace").strip().splitlines()
-    last = said[-1] if said else f"exit status {code}"
-    raise NotRunning(f"the daemon could not be started: {last}", hint=f"the whole story is in {path}")
+    why = [line.removeprefix("cowork: ") for line in said if line.startswith("cowork: ")] or said[-1:]
+    reason = why[-1] if why else f"exit status {code}"
+    raise NotRunning(f"the daemon could not be started: {reason}", hint=f"the whole story is in {path}")
 
 
 def running_pid(paths: Paths) -> int | None:
