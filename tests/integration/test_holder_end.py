@@ -44,7 +44,9 @@ def test_the_exit_code_is_told_and_recorded(either: Place, status: int) -> None:
     assert ended.ended > 0
 
 
-@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (11, "SIGSEGV"), (34, "SIGRTMIN"), (40, "SIG40")])
+@pytest.mark.parametrize(
+    ("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (11, "SIGSEGV"), (34, "SIGRTMIN"), (40, "SIG40")]
+)
 def test_a_signal_is_named_and_the_code_is_minus_one(here: Place, number: int, name: str) -> None:
     held = here.start(child("never_reads"))
     os.kill(held.pid, number)
@@ -237,7 +239,9 @@ def test_a_senseless_signal_request_is_ignored(here: Place, body: bytes) -> None
     assert held.wait().signal == "SIGKILL"
 
 
-@pytest.mark.parametrize(("kind", "body"), [(m.RESIZE, b"x"), (m.WRITE, b"abc"), (m.CLOSE, b""), (99, b"?"), (m.BEGIN, b"{}")])
+@pytest.mark.parametrize(
+    ("kind", "body"), [(m.RESIZE, b"x"), (m.WRITE, b"abc"), (m.CLOSE, b""), (99, b"?"), (m.BEGIN, b"{}")]
+)
 def test_a_senseless_message_does_not_end_a_terminal_session(here: Place, kind: int, body: bytes) -> None:
     held = here.start(child("never_reads"), terminal=(24, 80))
     held.until(b"ready")

@@ -33,7 +33,9 @@ def pieces(held: Held) -> list[tuple[int, str]]:
 
 
 def test_every_byte_of_both_streams_is_kept(either: Place) -> None:
-    script = "import os; d = bytes(range(256)) * 4096; os.write(2, d[:5]); os.write(1, d[:70000]); os.write(2, d[5:999])"
+    script = (
+        "import os; d = bytes(range(256)) * 4096; os.write(2, d[:5]); os.write(1, d[:70000]); os.write(2, d[5:999])"
+    )
     held = either.start([sys.executable, "-I", "-S", "-c", script])
     assert held.wait().exit_code == 0
     data = bytes(range(256)) * 4096

@@ -106,7 +106,7 @@ def test_five_ends_of_the_daemon_in_the_middle_of_a_stream(daemon: RunningDaemon
             else:
                 assert daemon.stop() == 0
             assert rest(c, tape) is None
-        assert alive(pid)
+        assert turn > 1 or alive(pid), "it is held back, so it has not ended"
         daemon.start()
     with daemon.client() as c:
         c.subscribe()

@@ -17,7 +17,7 @@ _WINSIZE = struct.Struct("HHHH")
 
 
 class StartError(Exception):
-    """The child could not be started. ``what``: "cwd", "exec" or "socket"; ``errno`` as the kernel gave it."""
+    """The child could not be started. ``what``: "cwd", "exec", "spool" or "socket"; ``errno`` as the kernel gave it."""
 
     def __init__(self, what: str, errno: int, text: str) -> None:
         super().__init__(text)

@@ -61,17 +61,19 @@ class Holder:
         self._wake = self._listen_for_signals()
         try:
             self.clients.listen(self.spec.socket)
+            # Before the child, which must never run without one.
+            spool = SpoolWriter(
+                os.path.join(self.spec.folder, "spool"),
+                history=self.spec.history, limit=self.spec.limit, hold=self.spec.hold,
+            )  # fmt: skip
             self.child = child.start(self.spec, self._cgroup)
         except child.StartError as e:
             self._fail(e)
             return
         except OSError as e:
-            self._fail(child.StartError("socket", e.errno or 0, f"{self.spec.socket}: {e.strerror}"))
+            what = "spool" if e.filename else "socket"
+            self._fail(child.StartError(what, e.errno or 0, f"{e.filename or self.spec.socket}: {e.strerror}"))
             return
-        spool = SpoolWriter(
-            os.path.join(self.spec.folder, "spool"),
-            history=self.spec.history, limit=self.spec.limit, hold=self.spec.hold,
-        )  # fmt: skip
         self.output = Output(self.epoll, spool, self.child.stdout, self.child.stderr)
         self.stdin = StdinQueue(self.child.stdin)
         self.epoll.register(self.child.pidfd, select.EPOLLIN)

@@ -76,7 +76,8 @@ def _fork_warm(sock: socket.socket, cgroups: str | None) -> socket.socket:
 def _receive_fd(sock: socket.socket) -> int | None:
     """One descriptor, or None when the other side is gone."""
     try:
-        data, fds, _, _ = socket.recv_fds(sock, 1, 1)
+        # Not inheritable from the first moment: a channel that the child had would outlive a killed holder.
+        data, fds, _, _ = socket.recv_fds(sock, 1, 1, socket.MSG_CMSG_CLOEXEC)
     except OSError:
         return None
     return fds[0] if data and fds else None
