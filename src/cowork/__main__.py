@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from cowork.errors import CoworkError
@@ -26,10 +25,6 @@ def main() -> int:
         if e.hint:
             sys.stderr.write(f"  hint: {e.hint}\n")
         return e.exit_status
-    except BrokenPipeError:
-        # The reader of our output went away (head, a closed pager): nothing to say, and nowhere to say it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except KeyboardInterrupt:
         return 130
 

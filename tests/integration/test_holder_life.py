@@ -55,7 +55,6 @@ def test_a_session_outlives_its_starter_and_its_zygote(here: Place, way: str) ->
         here.adopt(held)
         assert held.client.write(b"before\n") is None
         held.until(b"before\n")
-        os.killpg(process.pid, 0) if process.pid == os.getpgid(process.pid) else None
         process.kill()
         process.wait()
     if zygote:
@@ -249,8 +248,7 @@ def test_another_user_is_not_served(here: Place) -> None:
 
 
 def described(held: Held) -> dict[str, object]:
-    held.until(b"\n")
-    found = json.loads(held.printed())
+    found = json.loads(held.until(b"\n"))
     assert isinstance(found, dict)
     return found
 
@@ -259,11 +257,11 @@ def test_the_child_gets_exactly_what_was_asked_for(either: Place) -> None:
     env = {**either.environment(), "WITH": "a = b\nc", "UTF": "é😀", "EMPTY": ""}
     folder = either.cwd / "a folder"
     folder.mkdir()
-    argv = [str(CHILDREN / "describes_itself"), "two words", "", "-x", "é"]
+    argv = child("describes_itself", "two words", "", "-x", "é")
     held = either.start(argv, env=env, cwd=str(folder), umask=0o027)
     found = described(held)
     assert found["env"] == env
-    assert found["argv"] == argv
+    assert found["argv"] == argv[-5:]
     assert found["cwd"] == str(folder)
     assert found["umask"] == 0o027
     fds = found["fds"]
@@ -271,7 +269,6 @@ def test_the_child_gets_exactly_what_was_asked_for(either: Place) -> None:
     assert {n: target.partition(":")[0] for n, target in fds.items()} == {"0": "pipe", "1": "pipe", "2": "pipe"}
     assert len(set(fds.values())) == 3
     assert found["pid"] == found["sid"] == found["pgid"] == held.pid
-    assert found["ignored"] in (0, 1 << (signal.SIGPIPE - 1), 1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1))
     assert found["blocked"] == 0
     assert not found["terminal"]
     assert held.wait().exit_code == 0
@@ -305,8 +302,8 @@ def test_argv_zero_is_not_the_executable(here: Place) -> None:
         (["/nonexistent/program"], {}, "exec", "/nonexistent/program: No such file or directory"),
         (["/bin/true"], {"cwd": "/nonexistent"}, "cwd", "working directory /nonexistent: No such file or directory"),
         (["/bin/true"], {"cwd": "/etc/passwd"}, "cwd", "working directory /etc/passwd: Not a directory"),
-        (child("not_executable"), {}, "exec", f"{CHILDREN}/not_executable: Permission denied"),
-        (child("bad_interpreter"), {}, "exec", f"{CHILDREN}/bad_interpreter: No such file or directory"),
+        ([f"{CHILDREN}/not_executable"], {}, "exec", f"{CHILDREN}/not_executable: Permission denied"),
+        ([f"{CHILDREN}/bad_interpreter"], {}, "exec", f"{CHILDREN}/bad_interpreter: No such file or directory"),
         (["/etc"], {}, "exec", "/etc: Permission denied"),
         (["/bin/true"], {"socket": "/nonexistent/s"}, "socket", "/nonexistent/s: No such file or directory"),
     ],
@@ -334,7 +331,7 @@ def test_a_failed_start_says_why_and_leaves_nothing(
 
 
 def test_a_failed_start_is_an_error_with_that_text(here: Place) -> None:
-    with pytest.raises(HolderError, match="^/nonexistent: No such file or directory$"):
+    with pytest.raises(HolderError, match=r"^/nonexistent: No such file or directory$"):
         here.start(["/nonexistent"])
 
 
@@ -343,7 +340,9 @@ def test_a_folder_that_cannot_hold_a_spool_starts_nothing(here: Place) -> None:
     held = here.prepare(child("never_reads"))
     held.directory.spool.write_text("in the way")
     with here.begin(held) as client:
-        assert client.expect(m.FAILED, m.STATUS)[0] == m.FAILED
+        kind, body = client.expect(m.FAILED, m.STATUS)
+        assert kind == m.FAILED
+        assert json.loads(body)["text"] == f"{held.directory.spool}: File exists"
         assert client.receive() is None
     held.page.close()
 
@@ -361,9 +360,9 @@ def test_a_starter_that_goes_away_before_it_begins(here: Place) -> None:
 def test_a_killed_holder_is_buried(here: Place) -> None:
     held = here.start(child("has_children"))
     pids = [int(pid) for pid in held.first_line().split()[1:]]
-    with pytest.raises(HolderError):
-        held.kill_holder()
-        held.client.status()
+    held.kill_holder()
+    while held.client.receive() is not None:
+        pass  # the connection ends although the child lives
     assert alive(held.pid)
     ended = bury(held.directory)
     for pid in pids:

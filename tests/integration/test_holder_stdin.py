@@ -84,22 +84,23 @@ def test_a_child_that_has_closed_its_stdin(either: Place) -> None:
 
 
 def test_a_child_that_closes_its_stdin_with_bytes_on_the_way(here: Place) -> None:
-    held = here.start(["/bin/sh", "-c", "read line; exec 0<&-; echo $line; exec sleep 3600"])
-    assert held.client.write(b"go\n" + b"x" * (4 * MB)) is None
-    held.until(b"go\n")
+    held = here.start(["/bin/sh", "-c", "kill -STOP $$; exec 0<&-; echo closed; exec sleep 3600"])
+    assert held.client.write(b"x" * (4 * MB)) is None
+    assert held.client.signal([{"after": 0, "signal": 18, "to": "group"}])
+    held.until(b"closed\n")
     while held.client.write(b"x") is None:
         pass
     assert held.client.status().stdin.queued == 0
 
 
 def test_close_comes_behind_what_waits(here: Place) -> None:
-    held = here.start(["/bin/sh", "-c", "read line; wc -c"])
-    assert held.client.write(b"x" * (8 * MB)) is None
+    held = here.start(["/bin/sh", "-c", "read line; exec wc -c"])
+    assert held.client.write(b"x" * (2 * MB) + b"\n" + b"y" * (2 * MB)) is None
     held.client.close_stdin()
     assert held.client.write(b"too late") == "closed"
     held.client.close_stdin()  # once more is no error
     assert held.wait().exit_code == 0
-    assert held.printed().strip() == b"0"
+    assert int(held.printed()) == 2 * MB
 
 
 def test_close_alone_ends_cat(either: Place) -> None:

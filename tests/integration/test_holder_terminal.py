@@ -57,14 +57,14 @@ def test_a_terminal_is_hung_up_by_hup(here: Place) -> None:
 
 def test_all_that_was_printed_is_kept_at_the_end(either: Place) -> None:
     """More than a terminal's buffer, and across a segment's end."""
-    held = either.start(["/bin/sh", "-c", f"stty raw; exec {child('floods')[0]} 6000000"], terminal=(24, 80))
+    held = either.start(["/bin/sh", "-c", "stty raw; exec " + " ".join(child("floods", 6_000_000))], terminal=(24, 80))
     assert held.wait().exit_code == 0
     assert held.printed() == numbered(6_000_000)
 
 
 def test_the_end_of_a_segment_holds_nothing_back(here: Place) -> None:
     """The last bytes that were printed come out although nothing follows them."""
-    script = f"stty raw; {child('floods')[0]} 4200000; exec sleep 3600"
+    script = "stty raw; " + " ".join(child("floods", 4_200_000)) + "; exec sleep 3600"
     held = here.start(["/bin/sh", "-c", script], terminal=(24, 80))
     held.until(numbered(4_200_000)[-100:])
     assert held.printed() == numbered(4_200_000)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -38,8 +39,13 @@ WAYS: tuple[Way, ...] = ("plain", "zygote")
 
 
 def child(name: str, *arguments: str | int) -> list[str]:
-    """Command line of one of the programs in tests/children."""
-    return [str(CHILDREN / name), *map(str, arguments)]
+    """Command line of one of the programs in tests/children.
+
+    Those in Python are handed to our own interpreter, since ``python3`` may be a wrapper that changes what it inherits.
+    """
+    program = CHILDREN / name
+    python = b"python3" in program.read_bytes().partition(b"\n")[0]
+    return [*([sys.executable, "-I", "-S"] if python else []), str(program), *map(str, arguments)]
 
 
 def numbered(count: int) -> bytes:

@@ -57,4 +57,7 @@ def cli(arguments: Sequence[str]) -> int:
         return e.exit_code
     except click.Abort:
         return 130
+    except SystemExit:
+        # Outside standalone mode click ends the process in one case only: the reader of our output went away.
+        return 141
     return result if isinstance(result, int) else 0

@@ -91,7 +91,7 @@ class Output:
             self._disk_full_until = 0.0
             self._listen_all()
             # Not only once there is more to read: what the disk did not take may be all there is.
-            return any([self._pull(fd, now) for fd in list(self._open)])
+            return sum(self._pull(fd, now) or 0 for fd in list(self._open)) > 0
         return False
 
     def prompt(self) -> None:

@@ -88,7 +88,7 @@ class SpoolWriter:
         return self._unindexed is not None or any(self._left.values())
 
     def _publish(self, stream: int, moved: int) -> int:
-        """Count what the log has as part of the spool, its index record first; done again if the disk is full for that."""
+        """Count what the log has as the spool's, its index record first; done again if the disk is full for that."""
         self._unindexed = (stream, moved)
         if stream != self._stream:
             record = RECORD.pack(self.head, stream)

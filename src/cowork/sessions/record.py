@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from cowork.errors import CoworkError
+from cowork.wire.text import repair_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,8 +98,13 @@ def load(path: Path, kind: type[T]) -> T:
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """One line of JSON."""
-    return msgspec.json.encode(record) + b"\n"
+    """One line of JSON. An argument that is no text is shown with U+FFFD."""
+    try:
+        return msgspec.json.encode(record) + b"\n"
+    except UnicodeEncodeError:
+        import json
+
+        return repair_json(json.dumps(msgspec.to_builtins(record)).encode()) + b"\n"
 
 
 def _decode(data: bytes, kind: type[T]) -> T:
