@@ -184,6 +184,7 @@ class Held:
 
     def kill_holder(self) -> None:
         """SIGKILL to the holder, nothing else."""
+        self.client.status()  # it has written child.json before it answers
         os.kill(self.holder, signal.SIGKILL)
         wait_gone(self.holder)
 

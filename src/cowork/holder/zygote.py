@@ -12,8 +12,8 @@ import signal
 import socket
 import sys
 
-from cowork.holder import messages as m
 from cowork.holder import cgroup, syscalls
+from cowork.holder import messages as m
 from cowork.holder.loop import Holder
 from cowork.holder.spec import StartSpec
 
@@ -76,10 +76,12 @@ def _fork_warm(sock: socket.socket, cgroups: str | None) -> socket.socket:
 def _receive_fd(sock: socket.socket) -> int | None:
     """One descriptor, or None when the other side is gone."""
     try:
-        # Not inheritable from the first moment: a channel that the child had would outlive a killed holder.
-        data, fds, _, _ = socket.recv_fds(sock, 1, 1, socket.MSG_CMSG_CLOEXEC)
+        data, fds, _, _ = socket.recv_fds(sock, 1, 1)
     except OSError:
         return None
+    for fd in fds:
+        # It comes inheritable, and a channel that the child had would outlive a killed holder.
+        os.set_inheritable(fd, False)
     return fds[0] if data and fds else None
 
 

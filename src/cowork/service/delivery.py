@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 SILENCE = 0.05
 """Seconds after which the beginning of a line is passed on without its end."""
+PATIENCE = 0.5
+"""Seconds for which a line may grow before its beginning is passed on although there is no silence (a row of dots)."""
 BURST = 4
 """Events written in one go before others get their turn of the loop."""
 
@@ -64,6 +66,8 @@ class Source:
         self._cutter = Cutter(self._reader, page.position(slot, 1), page.position(slot, 2))
         self._told_segment = self._cutter.scanned // SEGMENT
         self.silence: asyncio.TimerHandle | None = None
+        self.patience_ends = 0.0
+        """Loop time from which on more of the same line does not put the end of the silence off any more."""
         self.flush = False
         self.waits = False
         """For the end of an earlier process of the same id, which has not been told yet."""
@@ -81,10 +85,12 @@ class Source:
         try:
             piece = self._cutter.next(process.head, flush=self.flush, ended=process.exit is not None)
         except FileNotFoundError:
+            # Somebody has removed files of a spool that was still needed. The rest is told, if there is any.
             base = self._reader.base()
-            _log.error("session %s: output before offset %d is gone", process.session_id, base)
-            self._cutter.skip_to(max(base, self._cutter.scanned + 1))
-            return self.next()
+            there = base if base > self._cutter.scanned else process.head
+            _log.error("session %s: output before offset %d is gone", process.session_id, there)
+            self._cutter.skip_to(there)
+            piece = None
         if piece is not None:
             stdout, stderr = piece.stdout, piece.stderr
             kind = Stdout if piece.stream == STDOUT else Stderr
@@ -152,7 +158,7 @@ class Subscriber:
         source = self._sources.get(process.session_id)
         if source is None or source.waits:
             return
-        if source.silence is not None:
+        if source.silence is not None and self._loop.time() < source.patience_ends:
             source.silence.cancel()
             source.silence = None
         if source not in self._ready:
@@ -219,7 +225,7 @@ class Subscriber:
             found = source.next()
             if found is None:
                 self._ready.popleft()
-                if source.holding:
+                if source.holding and source.silence is None:
                     self._wait_for_silence(source)
                 continue
             self._ready.rotate(-1)
@@ -238,7 +244,10 @@ class Subscriber:
                 self._ready.append(source)
             self.wake()
 
-        source.silence = self._loop.call_later(SILENCE, speak)
+        now = self._loop.time()
+        if source.patience_ends < now:
+            source.patience_ends = now + PATIENCE
+        source.silence = self._loop.call_at(now + SILENCE, speak)
 
     def _log_taken(self, entry: Entry) -> None:
         self._delivery.slots.set_log_position(self.slot, entry.seq)

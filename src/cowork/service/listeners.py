@@ -84,7 +84,9 @@ class Listeners:
         return listener
 
     def close(self, listener: Listener) -> None:
-        """Stop one."""
+        """Stop one, unless it is stopped already: at the daemon's end a helper and the daemon both let go."""
+        if listener not in self._open:
+            return
         self._open.remove(listener)
         listener.close()
         _log.info("no longer listening on %s", listener.path)

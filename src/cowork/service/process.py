@@ -44,11 +44,12 @@ class Process:
         self.page: Page | None = None
         self.head = 0
         self.exit: ExitRecord | None = None
-        self.stalled = False
         self.stopped = asyncio.get_running_loop().create_future()
         self._owner = owner
         self._link: HolderLink | None = None
         self._started: asyncio.Future[None] | None = None
+        self._closed = False
+        self._waiting: list[Callable[[], None]] | None = None
 
     @property
     def running(self) -> bool:
@@ -62,10 +63,12 @@ class Process:
 
     # -- life
 
+    def expect_start(self) -> None:
+        """``start`` will follow: what is written or signalled from now on waits, and comes behind the start."""
+        self._waiting = []
+
     async def start(self, channel: socket.socket, spec: StartSpec) -> None:
         """Have the holder behind ``channel`` start the program.
-
-        What is written or signalled meanwhile reaches the holder behind the start, in its order.
 
         Raises:
             RpcError: it could not be started.
@@ -73,7 +76,14 @@ class Process:
         self._started = asyncio.get_running_loop().create_future()
         self._link = await HolderLink.attach(channel, self)
         self._link.begin(spec.encode())
+        self._go_on()
         await self._started
+
+    def _go_on(self) -> None:
+        """Send what has waited, to whatever there is now."""
+        waiting, self._waiting = self._waiting or [], None
+        for send in waiting:
+            send()
 
     async def adopt(self, socket_path: str) -> None:
         """Connect to the holder of a session that an earlier daemon started.
@@ -91,6 +101,8 @@ class Process:
 
     def close(self) -> None:
         """Let go of the holder and the page; the session lives on."""
+        self._closed = True
+        self._go_on()
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -102,14 +114,18 @@ class Process:
 
     def write(self, data: bytes, done: Callable[[str | None], None]) -> None:
         """Offer bytes for stdin; see ``HolderLink.write``."""
-        if self.exit is not None or self._link is None:
+        if self._waiting is not None:
+            self._waiting.append(lambda: self.write(data, done))
+        elif self.exit is not None or self._link is None:
             done("ended")
         else:
             self._link.write(data, done)
 
     def signal(self, number: int, done: Callable[[bool], None]) -> None:
         """Send a signal, with the ladder that belongs to it. An ended process is left in peace."""
-        if self.exit is not None or self._link is None:
+        if self._waiting is not None:
+            self._waiting.append(lambda: self.signal(number, done))
+        elif self.exit is not None or self._link is None:
             done(False)
         else:
             self._link.signal(for_signal(number, interrupt_first=speaks_stream_json(self.record.argv)), done)
@@ -152,7 +168,7 @@ class Process:
         self._link = None
         if self._started is not None and not self._started.done():
             self._started.set_exception(RpcError("the session's holder died while it was started"))
-        elif self.exit is None:
+        elif self.exit is None and not self._closed:
             _log.error("holder of session %s is gone", self.session_id)
             self._owner.process_lost(self)
 

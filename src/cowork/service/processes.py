@@ -20,6 +20,7 @@ from cowork.sessions.blocking import socket_path
 from cowork.sessions.directory import SessionDirectory, list_sessions
 from cowork.sessions.leftovers import bury, call_holder, holder_lives
 from cowork.sessions.record import SessionRecord
+from cowork.sessions.spool import trim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,11 +47,9 @@ class Processes:
         self._zygote = zygote
         self._umask = umask
         self._by_key: dict[str, Process] = {}
-        self._starting: set[str] = set()
         self._ended: OrderedDict[str, SessionDirectory] = OrderedDict()
         self._exit_codes: OrderedDict[str, int] = OrderedDict()
         self.delivery: Delivery
-        self.cgroup: str | None = None
 
     # -- finding
 
@@ -78,7 +77,7 @@ class Processes:
 
     def is_live(self, name: str) -> bool:
         """Whether a process of the session of that name runs or is being started."""
-        return name in self._starting or any(p.record.name == name for p in self.live())
+        return any(p.record.name == name for p in self.live())
 
     # -- starting
 
@@ -99,11 +98,12 @@ class Processes:
         if process is not None and process.running:
             raise RpcError(f"process {key[:200]} is already running")
 
-    async def start(self, key: str, name: str, prepared: Prepared, backend: Backend) -> Process:
-        """Start a prepared command line; the process is in the table from the first moment on.
+    def create(self, key: str, name: str, prepared: Prepared, backend: Backend) -> Process:
+        """Make the session of a prepared command line. It is in the table at once, so that requests sent right behind
+        its spawn find it; ``start`` must follow.
 
         Raises:
-            RpcError: it could not be started; nothing of it is left.
+            RpcError: the id is taken.
             OSError: its directory cannot be made.
         """
         self.check_free(key)
@@ -114,21 +114,29 @@ class Processes:
         )  # fmt: skip
         process = Process(key, directory, asked, self)
         process.page = directory.create(asked)
+        process.expect_start()
         self._by_key[key] = process
         self._exit_codes.pop(key, None)
+        return process
+
+    async def start(self, process: Process, prepared: Prepared) -> None:
+        """Start a process just created.
+
+        Raises:
+            RpcError: it could not be started; nothing of it is left.
+        """
         try:
-            await process.start(self._zygote.channel(), self._spec(directory, prepared, asked))
+            await process.start(self._zygote.channel(), self._spec(process.directory, prepared, process.record))
         except (CoworkError, OSError):
             self._drop(process)
-            directory.remove()
+            process.directory.remove()
             raise
-        return process
 
     def _spec(self, directory: SessionDirectory, prepared: Prepared, asked: SessionRecord) -> StartSpec:
         return StartSpec(
             folder=str(directory.path), socket=socket_path(self._paths.runtime, directory.id), argv=prepared.argv,
             executable=prepared.executable, env=prepared.env, cwd=prepared.cwd, history=asked.history,
-            umask=self._umask, cgroup=self.cgroup,
+            umask=self._umask,
         )  # fmt: skip
 
     # -- adopting
@@ -215,6 +223,7 @@ class Processes:
         while len(self._exit_codes) > 10 * ENDED_KEPT:
             self._exit_codes.popitem(last=False)
         self._drop(process)
+        trim(process.directory.spool, process.record.history)
         self._ended[process.session_id] = process.directory
         while len(self._ended) > ENDED_KEPT:
             _, directory = self._ended.popitem(last=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cowork.holder.spool import RECORD, SEGMENT, STDOUT, index_name, log_name
@@ -92,6 +93,21 @@ class SpoolReader:
         except FileNotFoundError:
             return []
         return [int(name[:-4]) for name in names if name.endswith(".log") and name[:-4].isdigit()]
+
+
+def trim(folder: Path, keep: int) -> None:
+    """Remove segments of an ended session's spool, the oldest first, as long as ``keep`` bytes or more are left.
+
+    While it runs its holder does this.
+    """
+    reader = SpoolReader(folder)
+    starts = sorted(reader._segments())
+    last = reader.end() - keep
+    for start, following in pairwise(starts):
+        if following > last:
+            break
+        for name in (log_name(start), index_name(start)):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _start(run: tuple[int, int]) -> int:

@@ -17,8 +17,12 @@ from cowork.wire import replies
 from cowork.wire.events import ProcessError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from cowork.backends.base import Prepared
     from cowork.service.answer import Handler
     from cowork.service.connection import Connection
+    from cowork.service.process import Process
     from cowork.service.service import Service
     from cowork.wire import requests as r
 
@@ -30,29 +34,44 @@ ID_MAX = 1000
 _log = logging.getLogger(__name__)
 
 
-async def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer:
-    """Start a process. A refusal is told twice, as the reply and as an event, so that nothing waits for the process."""
+def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer | Awaitable[Answer]:
+    """Start a process. A refusal is told twice, as the reply and as an event, so that nothing waits for the process.
+
+    The process is known when this returns: what is pipelined behind its spawn reaches it.
+    """
     key = p.id or service.processes.free_key()
     try:
         check_spawn(p)
         service.processes.check_free(key)
         prepared = service.backend.prepare(spawn_request(service, p))
-        process = await service.processes.start(key, p.name, prepared, service.backend)
+        process = service.processes.create(key, p.name, prepared, service.backend)
     except (CoworkError, OSError) as e:
-        error = e if isinstance(e, CoworkError) else RpcError(str(e))
-        event = ProcessError(key, error.message, fatal=True)
-        # A live process of that id goes on; a fatal event would end it in the client's eyes.
-        taken = key in {live.key for live in service.processes.live()}
-        return Answer(error=error, after=None if taken else lambda: publish(service, event))
+        return _refusal(service, key, e)
+    return _start(service, process, prepared)
+
+
+async def _start(service: Service, process: Process, prepared: Prepared) -> Answer:
+    key = process.key
+    try:
+        await service.processes.start(process, prepared)
+    except (CoworkError, OSError) as e:
+        return _refusal(service, key, e)
     _log.info("process %.100r is session %s (%s)", key, process.session_id, service.backend.name)
     return Answer(
         replies.Spawned(key, prepared.failed_mounts), after=lambda: service.delivery.add(process, new=True)
     )  # fmt: skip
 
 
-def publish(service: Service, event: ProcessError) -> None:
-    """Tell all subscribers."""
-    service.delivery.publish(event)
+def _refusal(service: Service, key: str, error: CoworkError | OSError) -> Answer:
+    told = error if isinstance(error, CoworkError) else RpcError(str(error))
+    event = ProcessError(key, told.message, fatal=True)
+
+    def tell() -> None:
+        service.delivery.publish(event)
+
+    # A live process of that id goes on; a fatal event would end it in the client's eyes.
+    taken = any(live.key == key for live in service.processes.live())
+    return Answer(error=told, after=None if taken else tell)
 
 
 def check_spawn(p: r.Spawn) -> None:

@@ -1,0 +1,5 @@
+"""Fixtures of these tests."""
+
+from tests.support.holding import folder, here
+
+__all__ = ["folder", "here"]
