@@ -1,4 +1,4 @@
-"""Run as ``python -I -S .../cowork/holder/__main__.py zygote FD`` or ``... hold FD``; never by hand.
+"""Run as ``python -I -S .../cowork/holder/__main__.py zygote FD [DESCRIPTORS]`` or ``... hold FD``; never by hand.
 
 ``FD`` is an inherited socket: for ``zygote`` the daemon's (zygote.py), for ``hold`` the channel on which BEGIN comes.
 """

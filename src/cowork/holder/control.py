@@ -94,6 +94,9 @@ class Clients:
         old = os.umask(0o177)
         try:
             listener.bind(path)
+        except OSError:
+            listener.close()
+            raise
         finally:
             os.umask(old)
         listener.listen(16)

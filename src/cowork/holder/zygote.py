@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -21,6 +22,9 @@ from cowork.holder.spec import StartSpec
 def main(arguments: list[str]) -> None:
     """Entry of the process; never returns."""
     role, fd = arguments[0], int(arguments[1])
+    if len(arguments) > 2:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(arguments[2]), hard))
     sock = socket.socket(fileno=fd)
     _leave_the_starter(keep=fd)
     if role in ("zygote", "scoped-zygote"):

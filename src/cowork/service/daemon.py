@@ -18,7 +18,7 @@ import msgspec
 
 from cowork import __version__
 from cowork.errors import CoworkError, PolicyError
-from cowork.linux import systemd, unixsocket
+from cowork.linux import limits, systemd, unixsocket
 from cowork.linux.lockfile import LockFile
 from cowork.service import lifecycle, logs
 from cowork.service.control import VERSION, Control, DaemonStatus, ListenerStatus
@@ -105,6 +105,7 @@ class Daemon:
         self._options = options
         self._lifecycle = log
         self._started = time.time()
+        self._descriptors = limits.raise_descriptors()
 
     async def serve(self) -> None:
         """From the first socket to the last."""
@@ -115,7 +116,7 @@ class Daemon:
             loop.add_signal_handler(number, self._signalled, number)
         loop.set_exception_handler(self._uncaught)
         self._service = Service(
-            self._paths, self._options.backend, Zygote(systemd.scope_command()), debug=self._options.debug
+            self._paths, self._options.backend, Zygote(systemd.scope_command(), self._descriptors), debug=self._options.debug
         )  # fmt: skip
         self._listeners = Listeners(self._service)
         control: Control | None = None

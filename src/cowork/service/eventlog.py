@@ -52,7 +52,10 @@ class EventLog:
         self._path = path
         self._entries: deque[Entry] = deque(_load(path))
         self._next = self._entries[-1].seq + 1 if self._entries else 1
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        size = os.fstat(self._fd).st_size
+        # A line that was cut short must not take the next one with it.
+        self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
 
     def start_at(self, seq: int) -> None:
         """Numbers go on behind ``seq``, which somebody has been told although the file has lost it."""
@@ -71,8 +74,9 @@ class EventLog:
         self._entries.append(entry)
         if len(self._entries) > KEEP:
             self._entries.popleft()
+        line = (b"\n" if self._torn else b"") + msgspec.json.encode(entry) + b"\n"
         try:
-            os.write(self._fd, msgspec.json.encode(entry) + b"\n")
+            self._torn = os.write(self._fd, line) < len(line)
         except OSError:
             pass
         return entry
@@ -105,6 +109,7 @@ class EventLog:
             return
         os.close(self._fd)
         self._fd = fd
+        self._torn = False
 
 
 def _load(path: Path) -> list[Entry]:

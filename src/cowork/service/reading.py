@@ -36,13 +36,16 @@ def read_contained(path: Path, roots: Sequence[Path]) -> str:
         raise NotFound(f"{path}: no such file") from None
     except OSError as e:
         raise RpcError(f"{path}: {e.strerror}") from e
-    with os.fdopen(fd, "rb") as f:
+    try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
             raise RpcError(f"{path} is {_kind(info.st_mode)}, not a regular file")
         if info.st_size > LIMIT:
             raise RpcError(f"{path} has {info.st_size} bytes; at most {LIMIT} fit into one reply")
-        data = f.read(LIMIT + 1)
+        with open(fd, "rb", closefd=False) as f:
+            data = f.read(LIMIT + 1)
+    finally:
+        os.close(fd)
     if len(data) > LIMIT:
         raise RpcError(f"{path} has grown over {LIMIT} bytes, which is what fits into one reply")
     return b64encode(data).decode()

@@ -19,23 +19,27 @@ _UP = 10.0
 _MAIN = str(Path(cowork.holder.__file__).with_name("__main__.py"))
 
 
-def holder_command(role: str, fd: int) -> list[str]:
+def holder_command(role: str, fd: int, descriptors: int | None = None) -> list[str]:
     """Command line of a zygote or holder that speaks on the inherited descriptor ``fd``.
+
+    ``descriptors``: the soft limit to go back to, if the caller has raised its own.
 
     Isolated (``-I``) and without site (``-S``): nothing of the user's Python can get in, and it starts in 20 ms.
     """
-    return [sys.executable, "-I", "-S", _MAIN, role, str(fd)]
+    limit = [] if descriptors is None else [str(descriptors)]
+    return [sys.executable, "-I", "-S", _MAIN, role, str(fd), *limit]
 
 
 class Zygote:
     """The daemon's fork server (holder/zygote.py); started on first use, and again when it has died.
 
     ``scope``: a command that runs it in a scope of its own (linux/systemd.py), or nothing. A scope that turns out to
-    be refused is done without from then on.
+    be refused is done without from then on. ``descriptors``: see ``holder_command``.
     """
 
-    def __init__(self, scope: list[str] | None = None) -> None:
+    def __init__(self, scope: list[str] | None = None, descriptors: int | None = None) -> None:
         self._scope = scope or []
+        self._descriptors = descriptors
         self._sock: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
@@ -56,7 +60,7 @@ class Zygote:
         self.close()
         ours, theirs = socket.socketpair()
         role = "scoped-zygote" if self._scope else "zygote"
-        command = [*self._scope, *holder_command(role, theirs.fileno())]
+        command = [*self._scope, *holder_command(role, theirs.fileno(), self._descriptors)]
         try:
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",

@@ -81,7 +81,7 @@ def test_a_last_line_cut_short_costs_itself_alone(path: Path, cut: int) -> None:
     log.close()
     os.truncate(path, path.stat().st_size - cut)
     log = EventLog(path)
-    kept = ["a", "b"] if cut == 1 else ["a"]
+    kept = ["a", "b"] if cut == 1 else ["a"]  # without its newline a line is still whole
     assert names(log) == kept
     log.append(VmStarted("c"))
     log.close()
@@ -143,6 +143,22 @@ def test_a_disk_that_takes_no_more_costs_the_durability_alone(path: Path, monkey
     log.close()
 
 
+def test_a_disk_that_takes_half_a_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EventLog(path)
+    log.append(VmStarted("a"))
+    write = os.write
+    with monkeypatch.context() as m:
+        m.setattr(os, "write", lambda fd, data: write(fd, data[:10]))
+        log.append(VmStarted("torn"))
+    log.append(VmStarted("c"))
+    assert names(log) == ["a", "torn", "c"]
+    log.close()
+    again = EventLog(path)
+    assert names(again) == ["a", "c"]
+    assert again.append(VmStarted("d")).seq == 4
+    again.close()
+
+
 def test_the_number_of_entries_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eventlog, "KEEP", 5)
     log = EventLog(path)
@@ -159,7 +175,9 @@ def test_a_link_at_its_place_is_not_followed(path: Path, tmp_path: Path) -> None
         EventLog(path)
 
 
-@given(st.lists(st.one_of(st.integers(0, 30).map(lambda n: ("forget", n)), st.just(("append", 0)), st.just(("reopen", 0)))))
+@given(
+    st.lists(st.one_of(st.integers(0, 30).map(lambda n: ("forget", n)), st.just(("append", 0)), st.just(("reopen", 0))))
+)
 @settings(derandomize=True, deadline=None, max_examples=60, database=None)
 def test_it_is_a_list_that_survives(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]) -> None:
     path = tmp_path_factory.mktemp("log") / "events.log"

@@ -99,7 +99,9 @@ def test_what_is_no_http_is_none(server: Server) -> None:
     assert not answers(server.url)
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x/", "file:///etc/passwd", "http://", "http://[", "http://\x00/", "http://a b/"])
+@pytest.mark.parametrize(
+    "url", ["", "ftp://x/", "file:///etc/passwd", "http://", "http://[", "http://\x00/", "http://a b/"]
+)
 def test_urls_that_are_never_asked(url: str) -> None:
     assert not answers(url)
 

@@ -55,7 +55,7 @@ def test_no_roots_means_nothing(root: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "words"),
     [("missing", NotFound, "no such file"), ("folder", RpcError, "a directory"), ("fifo", RpcError, "a FIFO"),
-     ("socket", RpcError, ""), ("device", RpcError, "device"), ("loop", RpcError, "")],
+     ("socket", RpcError, "socket"), ("device", RpcError, "device"), ("loop", RpcError, "symbolic links")],
 )  # fmt: skip
 def test_what_is_no_regular_file(root: Path, kind: str, error: type[CoworkError], words: str) -> None:
     path = root / kind
@@ -73,6 +73,17 @@ def test_what_is_no_regular_file(root: Path, kind: str, error: type[CoworkError]
         path.symlink_to("loop")
     with pytest.raises(error, match=words):
         read_contained(path, [root])
+
+
+def test_no_descriptor_stays_open(root: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    (root / "folder").mkdir()
+    for name in ("f", "folder", "missing"):
+        try:
+            read_contained(root / name, [root])
+        except CoworkError:
+            pass
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_file_over_the_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

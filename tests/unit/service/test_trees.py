@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def test_plain_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", "/", "a\0b", "a\nb", "\x7f", ".hidden", "x" * (NAME_MAX + 1), "é" * 101, "a\\b"]
+    "name",
+    ["", ".", "..", "../x", "a/b", "/", "a\0b", "a\nb", "\x7f", ".hidden", "x" * (NAME_MAX + 1), "é" * 101, "a\\b"],
 )
 def test_names_that_are_refused_by_field(name: str) -> None:
     with pytest.raises(InvalidParams, match="^Invalid params: names ") as raised:
@@ -110,7 +112,7 @@ def test_what_cannot_be_removed_is_named(trees: Trees, monkeypatch: pytest.Monke
     def fails(path: object) -> None:
         raise OSError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("cowork.service.trees.shutil.rmtree", fails)
+    monkeypatch.setattr(shutil, "rmtree", fails)
     deleted, errors = trees.delete(["a"])
     assert deleted == []
     assert "Permission denied" in errors["a"]
