@@ -115,9 +115,8 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled, number)
         loop.set_exception_handler(self._uncaught)
-        self._service = Service(
-            self._paths, self._options.backend, Zygote(systemd.scope_command(), self._descriptors), debug=self._options.debug
-        )  # fmt: skip
+        zygote = Zygote(systemd.scope_command(), self._descriptors)
+        self._service = Service(self._paths, self._options.backend, zygote, debug=self._options.debug)
         self._listeners = Listeners(self._service)
         control: Control | None = None
         control_inode = None

@@ -65,8 +65,8 @@ def answers(url: str) -> bool:
     if not url.startswith(("http://", "https://")):
         _log.warning("apiProbeURL is neither http nor https")
         return False
-    request = urllib.request.Request(url, method="HEAD")
     try:
+        request = urllib.request.Request(url, method="HEAD")
         with urllib.request.urlopen(request, timeout=TIMEOUT):
             return True
     except urllib.error.HTTPError as e:

@@ -1,0 +1,90 @@
+"""The host backend's command lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cowork.backends.base import SpawnRequest
+from cowork.backends.host import HostBackend
+from cowork.errors import RpcError
+from cowork.wire.requests import Mount
+
+
+def request(tmp_path: Path, **more: Any) -> SpawnRequest:
+    tree, home = tmp_path / "trees" / "otter", tmp_path / "home"
+    tree.mkdir(parents=True, exist_ok=True)
+    home.mkdir(exist_ok=True)
+    given: dict[str, Any] = {
+        "name": "otter", "command": "/bin/sh", "args": ["-c", "true"], "cwd": "", "env": {}, "mounts": {},
+        "tree": tree, "home": home, "inherited": {"PATH": "/usr/bin:/bin"},
+    }  # fmt: skip
+    return SpawnRequest(**{**given, **more})
+
+
+def test_it_works_and_says_that_it_isolates_nothing() -> None:
+    backend = HostBackend()
+    assert backend.probe().works
+    assert (backend.name, backend.isolation) == ("host", "none")
+
+
+def test_a_command_line(tmp_path: Path) -> None:
+    prepared = HostBackend().prepare(request(tmp_path, env={"A": "b"}, token="t"))
+    assert prepared.argv == ["/bin/sh", "-c", "true"]
+    assert prepared.executable == "/bin/sh"
+    assert prepared.env["A"] == "b"
+    assert prepared.env["CLAUDE_CODE_OAUTH_TOKEN"] == "t"
+    assert prepared.env["PWD"] == prepared.cwd == str(tmp_path / "trees" / "otter")
+    assert prepared.failed_mounts == []
+
+
+def test_a_name_stays_the_programs_first_word(tmp_path: Path) -> None:
+    prepared = HostBackend().prepare(request(tmp_path, command="sh"))
+    assert prepared.argv[0] == "sh"
+    assert prepared.executable.endswith("/sh")
+
+
+def test_the_childs_path_decides(tmp_path: Path) -> None:
+    mine = tmp_path / "bin" / "tool"
+    mine.parent.mkdir()
+    mine.write_text("#!/bin/sh\n")
+    mine.chmod(0o755)
+    with pytest.raises(RpcError, match="tool"):
+        HostBackend().prepare(request(tmp_path, command="tool"))
+    prepared = HostBackend().prepare(request(tmp_path, command="tool", env={"PATH": str(mine.parent)}))
+    assert prepared.executable == str(mine)
+
+
+@pytest.mark.parametrize(
+    ("cwd", "expected"),
+    [
+        ("", "trees/otter"), ("/sessions/otter", "trees/otter"), ("/sessions/otter/sub", "trees/otter/sub"),
+        ("/sessions/otter/gone", "trees/otter"), ("/sessions/otter/../../etc", None), ("/sessions/other", None),
+        ("relative", None), ("/nowhere/at/all", None), ("/etc/passwd", None), ("/", "/"),
+    ],
+)  # fmt: skip
+def test_where_it_works(tmp_path: Path, cwd: str, expected: str | None) -> None:
+    asked = request(tmp_path, cwd=cwd)
+    (asked.tree / "sub").mkdir()
+    if expected is None:
+        with pytest.raises(RpcError, match="working directory"):
+            HostBackend().prepare(asked)
+    else:
+        assert HostBackend().prepare(asked).cwd == str(tmp_path / expected)
+
+
+def test_mounts_that_will_not_be_seen(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    (asked.home / "file").write_text("x")
+    mounts = {"f": Mount("file"), "gone": Mount("no/such"), "abs": Mount(str(asked.home / "file"))}
+    before = sorted(tmp_path.rglob("*"))
+    assert "gone" in HostBackend().prepare(request(tmp_path, mounts=mounts)).failed_mounts
+    assert {"f", "abs"} & set(HostBackend().prepare(request(tmp_path, mounts=mounts)).failed_mounts) == set()
+    assert sorted(tmp_path.rglob("*")) == before, "preparing makes nothing"
+
+
+def test_nothing_is_started_for_a_command_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RpcError, match="no such program"):
+        HostBackend().prepare(request(tmp_path, command="no-such-program-anywhere"))
