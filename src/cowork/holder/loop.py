@@ -50,6 +50,7 @@ class Holder:
         self._cleanup_at: float | None = None
         self._cleanup_signals = [signal.SIGTERM, signal.SIGKILL]
         self._cleanup_rounds = 0
+        self._recorded = False
         self._stdin_armed = False
         self._ladder = ladder.Ladder(self._send_step)
 
@@ -77,9 +78,7 @@ class Holder:
         self.output = Output(self.epoll, spool, self.child.stdout, self.child.stderr)
         self.stdin = StdinQueue(self.child.stdin)
         self.epoll.register(self.child.pidfd, select.EPOLLIN)
-        self.log(f"started pid={self.child.pid} holder={os.getpid()} program={self.spec.executable}")
         self.clients.send(self.starter, m.pack(m.STATUS, self.status()))
-        self._record_child()
         while self.exit_record is None:
             self._turn()
         self._say_goodbye()
@@ -89,7 +88,9 @@ class Holder:
 
         Also the moment to sync session.json, which nobody waits for any more.
         """
+        self._recorded = True
         me = os.getpid()
+        self.log(f"started pid={self.child.pid} holder={me} program={self.spec.executable}")
         record = {
             "pid": self.child.pid, "start": tree.start_time(self.child.pid),
             "holder": me, "holder_start": tree.start_time(me),
@@ -99,6 +100,11 @@ class Holder:
             files.sync(os.path.join(self.spec.folder, "session.json"))
         except OSError as e:
             self.log(f"cannot write {e.filename or 'child.json'}: {e.strerror}")
+
+    def dismiss(self) -> None:
+        """Let go of a channel on which nothing was started."""
+        self.clients.drop(self.starter)
+        self.epoll.close()
 
     def status(self) -> bytes:
         """Body of STATUS: JSON with pids, the spool's bounds, what stdin and the output are doing."""
@@ -113,7 +119,10 @@ class Holder:
     # -- one turn of the loop
 
     def _turn(self) -> None:
-        events = self.epoll.poll(self._timeout())
+        # The first quiet moment is soon enough for what only a crash will ask for.
+        events = self.epoll.poll(self._timeout() if self._recorded else 0)
+        if not events and not self._recorded:
+            self._record_child()
         now = time.monotonic()
         grew = False
         for fd, event in events:

@@ -68,6 +68,7 @@ def _fork_warm(sock: socket.socket, cgroups: str | None) -> socket.socket:
         ours.close()
         os.setsid()
         become_holder()
+        _rehearse()
         channel = _receive_fd(theirs)
         theirs.close()
         if channel is not None:
@@ -95,6 +96,15 @@ def become_holder() -> None:
     syscalls.set_name("cowork-holder")
     syscalls.become_subreaper()
     os.chdir("/")  # nothing of ours may keep the caller's folder busy
+
+
+def _rehearse() -> None:
+    """Use what a start will use, so that its memory is ours (copied from the zygote's) before anybody waits for it."""
+    spec = StartSpec("", "", ["a"], "a", dict.fromkeys(map(str, range(50)), ""), "/")
+    ours, theirs = socket.socketpair()
+    with theirs:
+        m.Splitter().feed(m.pack(m.BEGIN, spec.encode()))
+        Holder(StartSpec.decode(spec.encode()), ours).dismiss()
 
 
 def hold(channel: socket.socket, cgroups: str | None = None) -> None:

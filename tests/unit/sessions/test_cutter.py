@@ -133,7 +133,7 @@ def test_a_very_long_line_is_cut_between_characters() -> None:
     text = "x" + "é😀" * 150_000
     memory.put(STDOUT, text.encode())
     pieces = drain(cutter_on(memory), len(memory.data))
-    assert len(pieces) > 3
+    assert len(pieces) == 3
     assert all(len(piece.text.encode()) <= PIECE for piece in pieces)
     assert "\ufffd" not in text_of(pieces, STDOUT)
     rest = drain(cutter_on(memory, pieces[-1].stdout, pieces[-1].stderr), len(memory.data), ended=True)
@@ -227,7 +227,7 @@ def test_any_bytes_are_shown_in_order_and_once(actions: list[tuple[int, bytes, s
     memory, shown = run(actions)
     pieces = [piece for piece, _ in shown]
     stderr = memory.of(STDERR)
-    if not any(line.startswith(b'{"type') for line in stderr.split(b"\n")):
+    if b'{"type"' not in stderr:
         for stream in (STDOUT, STDERR):
             assert text_of(pieces, stream) == decode_output(memory.of(stream))
     else:

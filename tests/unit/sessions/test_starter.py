@@ -1,0 +1,81 @@
+"""Starting holders: the command line, and what happens when nothing starts. Sessions: tests/integration."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from cowork.errors import HolderError
+from cowork.holder import messages as m
+from cowork.holder.spec import StartSpec
+from cowork.sessions import starter
+from tests.support.holding import wait_gone
+
+
+def test_the_interpreter_is_isolated() -> None:
+    command = starter.holder_command("zygote", 7)
+    assert command[:3] == [sys.executable, "-I", "-S"]
+    assert Path(command[3]).parts[-3:] == ("cowork", "holder", "__main__.py")
+    assert Path(command[3]).is_file()
+    assert command[4:] == ["zygote", "7"]
+
+
+def test_a_zygote_is_started_once_and_ends_when_it_is_let_go() -> None:
+    zygote = starter.Zygote()
+    assert zygote.pid is None
+    zygote.start()
+    first = zygote.pid
+    zygote.start()
+    assert zygote.pid == first is not None
+    zygote.close()
+    assert zygote.pid is None
+    wait_gone(first)
+    zygote.close()
+
+
+def test_a_zygote_that_was_killed_is_started_again() -> None:
+    zygote = starter.Zygote()
+    zygote.channel().close()
+    first = zygote.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_gone(first)
+    zygote.channel().close()
+    assert zygote.pid not in (None, first)
+    zygote.close()
+
+
+@pytest.mark.parametrize("executable", ["/nonexistent/python", "/bin/false"])
+def test_no_interpreter_is_an_error(monkeypatch: pytest.MonkeyPatch, executable: str) -> None:
+    monkeypatch.setattr(starter.sys, "executable", executable)
+    before = set(os.listdir("/proc/self/fd"))
+    zygote = starter.Zygote()
+    with pytest.raises(HolderError):
+        zygote.channel()
+    with pytest.raises(HolderError, match="cannot start a holder"):
+        starter.plain_channel()
+    zygote.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_scope_that_is_refused_is_done_without() -> None:
+    zygote = starter.Zygote(["/bin/false"])
+    with zygote.channel() as channel:
+        assert channel.fileno() >= 0
+    assert zygote.pid is not None
+    zygote.close()
+
+
+def test_begin_on_the_wire() -> None:
+    spec = StartSpec(folder="/f", socket="/s", argv=["a"], executable="/a", env={}, cwd="/")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        starter.begin(ours, spec)
+        ((kind, body),) = m.Splitter().feed(theirs.recv(1 << 16))
+    assert kind == m.BEGIN
+    assert StartSpec.decode(body) == spec
