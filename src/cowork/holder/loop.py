@@ -170,7 +170,10 @@ class Holder:
         if event & select.EPOLLOUT:
             self.clients.flush(client)
         if event & ~select.EPOLLOUT:
-            for kind, body in self.clients.receive(client):
+            messages = self.clients.receive(client)
+            if messages and not self._recorded:
+                self._record_child()
+            for kind, body in messages:
                 self._handle(client, kind, body)
 
     def _handle(self, client: Client, kind: int, body: bytes) -> None:

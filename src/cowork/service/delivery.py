@@ -90,6 +90,8 @@ class Source:
             there = base if base > self._cutter.scanned else process.head
             _log.error("session %s: output before offset %d is gone", process.session_id, there)
             self._cutter.skip_to(there)
+            if there < process.head:
+                return self.next()
             piece = None
         if piece is not None:
             stdout, stderr = piece.stdout, piece.stderr

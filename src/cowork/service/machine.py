@@ -56,8 +56,9 @@ class Machine:
                 return
         for event in boot_events(name):
             told = self._delivery.publish(event, only=only)
-        if not probe_url or only:
-            status = self._prober.status if self._prober is not None else e.REACHABLE
+        status = self._prober.status if self._prober is not None else e.REACHABLE
+        # What the probe has not found out yet it will tell everybody itself.
+        if (not probe_url or only) and status != e.UNKNOWN:
             told = self._delivery.publish(e.ApiReachability(status), only=only)
         self._state = _State(True, name, probe_url, told)
         self._save()

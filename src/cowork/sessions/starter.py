@@ -81,13 +81,16 @@ class Zygote:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            for _ in range(3):
-                self.start()
-                if self._is_up() and self._hand_over(theirs):
-                    return ours
-                self.close()
-        ours.close()
-        raise HolderError("the zygote ends as soon as it is started")
+            try:
+                for _ in range(3):
+                    self.start()
+                    if self._is_up() and self._hand_over(theirs):
+                        return ours
+                    self.close()
+                raise HolderError("the zygote ends as soon as it is started")
+            except HolderError:
+                ours.close()
+                raise
 
     def _is_up(self) -> bool:
         assert self._sock is not None

@@ -10,7 +10,8 @@ import pytest
 
 from cowork.errors import ConfigError, PolicyError
 from cowork.linux import unixsocket
-from cowork.linux.unixsocket import MAX_PATH, answers, bind, inode_of, unlink_own
+from cowork.linux.unixsocket import answers, bind, inode_of, unlink_own
+from cowork.paths import MAX_SOCKET_PATH
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="takes root to give files away")
 
@@ -116,7 +117,7 @@ def test_one_that_is_faster_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("relative", "absolute"),
         ("/tmp/a\0b", "NUL"),
-        ("/tmp/" + "x" * MAX_PATH, "too long"),
+        ("/tmp/" + "x" * MAX_SOCKET_PATH, "too long"),
         ("/tmp/" + "é" * 60, "125"),
     ],
 )
@@ -126,7 +127,7 @@ def test_unusable_paths(path: str, text: str) -> None:
 
 
 def test_the_longest_path_works(folder: Path) -> None:
-    name = "x" * (MAX_PATH - len(str(folder)) - 1)
+    name = "x" * (MAX_SOCKET_PATH - len(str(folder)) - 1)
     with bind(folder / name):
         assert answers(folder / name)
     with pytest.raises(ConfigError, match="too long"):
@@ -137,7 +138,7 @@ def test_a_folder_that_is_not_there_or_no_folder(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no such directory"):
         bind(folder / "none" / "s")
     (folder / "file").write_text("")
-    with pytest.raises(ConfigError, match="not a directory|Not a directory"):
+    with pytest.raises(ConfigError, match="ot a directory"):
         bind(folder / "file" / "s")
 
 

@@ -185,7 +185,7 @@ async def test_processes_take_turns(bench: Bench) -> None:
     soft.out(b"psst\n")
     sink = bench.sink()
     await until(lambda: sink.text("soft"))
-    assert len(sink.frames) <= 3
+    assert [f["id"] for f in sink.frames].index("soft") <= 1
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""The client without an event loop, against a scripted holder. With real holders: tests/integration/test_holder_*.py."""
+"""The client without an event loop, against a scripted holder. Real ones are in tests/integration."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_end(pair: tuple[BlockingClient, socket.socket]) -> None:
 def test_a_failed_start(pair: tuple[BlockingClient, socket.socket]) -> None:
     client, holder = pair
     holder.sendall(m.pack(m.FAILED, b'{"what": "exec", "errno": 2, "text": "/x: No such file"}'))
-    with pytest.raises(HolderError, match="^/x: No such file$"):
+    with pytest.raises(HolderError, match=r"^/x: No such file$"):
         client.started()
 
 

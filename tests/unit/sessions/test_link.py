@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -21,12 +22,17 @@ pytestmark = pytest.mark.asyncio
 STATUS = {"version": 1, "pid": 5, "holder": 4, "running": True, "head": 7}
 
 
+END = 10**9
+"""The head in the note that closes what a test says."""
+
+
 class Owner:
     """Writes down what it is told."""
 
     def __init__(self) -> None:
         self.told: list[object] = []
         self.gone = asyncio.Event()
+        self.seen = asyncio.Event()
 
     def holder_status(self, status: HolderStatus) -> None:
         self.told.append(("status", status.head))
@@ -35,7 +41,10 @@ class Owner:
         self.told.append(("failed", failure.text))
 
     def holder_note(self, head: int) -> None:
-        self.told.append(("note", head))
+        if head == END:
+            self.seen.set()
+        else:
+            self.told.append(("note", head))
 
     def holder_exit(self, record: ExitRecord) -> None:
         self.told.append(("exit", record.exit_code))
@@ -56,12 +65,10 @@ class Setup:
 
     async def say(self, *messages: bytes) -> None:
         """Send in one piece and wait until the link has seen it."""
-        seen = len(self.owner.told)
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self.sock, b"".join(messages) + m.pack(m.NOTE, m.U64.pack(10**9)))
-        while ("note", 10**9) not in self.owner.told[seen:]:
-            await asyncio.sleep(0)
-        self.owner.told.remove(("note", 10**9))
+        self.owner.seen.clear()
+        end = m.pack(m.NOTE, m.U64.pack(END))
+        await asyncio.get_running_loop().sock_sendall(self.sock, b"".join(messages) + end)
+        await self.owner.seen.wait()
 
     async def asked(self, count: int) -> list[tuple[int, bytes]]:
         out: list[tuple[int, bytes]] = []
@@ -164,10 +171,8 @@ async def test_nonsense_closes_the_connection(setup: Setup) -> None:
     assert setup.owner.told == ["gone"]
 
 
-async def test_a_running_holder_is_watched(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from tests.support.holding import short_folder
-
-    with short_folder() as folder, socket.socket(socket.AF_UNIX) as listener:
+async def test_a_running_holder_is_watched(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "s"))
         listener.listen()
         listener.setblocking(False)
