@@ -149,6 +149,7 @@ class Process:
         """See ``LinkOwner``."""
         if self._started is not None and not self._started.done():
             self._started.set_exception(RpcError(failure.text))
+            self._stop()
 
     def holder_note(self, head: int) -> None:
         """See ``LinkOwner``."""
@@ -168,6 +169,7 @@ class Process:
         self._link = None
         if self._started is not None and not self._started.done():
             self._started.set_exception(RpcError("the session's holder died while it was started"))
+            self._stop()
         elif self.exit is None and not self._closed:
             _log.error("holder of session %s is gone", self.session_id)
             self._owner.process_lost(self)

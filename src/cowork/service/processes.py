@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from cowork.errors import CoworkError, NotFound, RpcError
 from cowork.holder.page import Page
 from cowork.holder.spec import StartSpec
-from cowork.holder.spool import SEGMENT
 from cowork.linux import tasks
 from cowork.service.process import Process
 from cowork.sessions import record
@@ -219,7 +218,6 @@ class Processes:
         """Everybody has been told of its end: keep its directory for a while, and its exit code."""
         assert process.exit is not None
         self._exit_codes[process.key] = process.exit.exit_code
-        _trim(process)
         while len(self._exit_codes) > 10 * ENDED_KEPT:
             self._exit_codes.popitem(last=False)
         self._drop(process)
@@ -241,12 +239,3 @@ class Processes:
         """The daemon ends; the sessions do not."""
         for process in list(self._by_key.values()):
             process.close()
-
-
-def _trim(process: Process) -> None:
-    """Recycle what the holder had to leave because nobody had taken it when the process ended; the history stays."""
-    keep = process.head - process.record.history
-    for path in process.directory.spool.glob("*.log"):
-        if int(path.stem) + SEGMENT <= keep:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".idx").unlink(missing_ok=True)

@@ -23,7 +23,7 @@ def test_a_file_is_written_whole_and_private(tmp_path: Path) -> None:
 
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
-    monkeypatch.setattr(files.os, "write", lambda fd, data: real(fd, data[:3]))
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
     files.write_whole(str(tmp_path / "f"), b"0123456789")
     assert (tmp_path / "f").read_bytes() == b"0123456789"
 
@@ -36,7 +36,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "f").write_bytes(b"old")
-    monkeypatch.setattr(files.os, name, fail)
+    monkeypatch.setattr(os, name, fail)
     with pytest.raises(OSError, match="No space left"):
         files.write_whole(str(tmp_path / "f"), b"new")
     monkeypatch.undo()
@@ -46,9 +46,18 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 
 def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    for name in ("fsync", "rename"):
-        real = getattr(os, name)
-        monkeypatch.setattr(files.os, name, lambda *a, real=real, name=name: (calls.append(name), real(*a))[1])
+    sync, rename = os.fsync, os.rename
+
+    def noted_sync(fd: int) -> None:
+        calls.append("fsync")
+        sync(fd)
+
+    def noted_rename(old: str, new: str) -> None:
+        calls.append("rename")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "rename", noted_rename)
     files.write_whole(str(tmp_path / "f"), b"x")
     files.write_whole(str(tmp_path / "g"), b"x", sync=False)
     assert calls == ["fsync", "rename", "rename"]
@@ -91,6 +100,6 @@ def test_a_full_disk_does_not_stop_the_log(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = set(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr(files.os, "write", fail)
+    monkeypatch.setattr(os, "write", fail)
     files.LifecycleLog(str(tmp_path / "log"))("lost")
     assert set(os.listdir("/proc/self/fd")) == before

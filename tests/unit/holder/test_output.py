@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cowork.holder import output, spool
+from cowork.holder import syscalls
 from cowork.holder.output import QUIET, RETRY, SMALL, Output
 from cowork.holder.spool import STDERR, STDOUT, SpoolWriter
 from tests.support.holding import runs_of
@@ -148,7 +148,7 @@ def test_a_full_disk_is_tried_again_also_when_nothing_more_is_printed(
 
     os.write(setup.child_out, b"data")
     with monkeypatch.context() as patch:
-        patch.setattr(spool.os, "pwrite", refuse)  # the log has it, the index does not
+        patch.setattr(os, "pwrite", refuse)  # the log has it, the index does not
         assert not setup.output.read(setup.out, 10.0)
         assert setup.output.state == "disk full"
         assert setup.output.deadline == 10.0 + RETRY
@@ -166,7 +166,7 @@ def test_an_error_that_is_not_about_room_is_not_swallowed(setup: Setup, monkeypa
         raise OSError(errno.EROFS, "read-only")
 
     os.write(setup.child_out, b"data")
-    monkeypatch.setattr(spool.os, "splice", fail)
+    monkeypatch.setattr(os, "splice", fail)
     with pytest.raises(OSError, match="read-only"):
         setup.output.read(setup.out, 1.0)
 
@@ -189,7 +189,7 @@ def test_a_terminal_has_one_stream(tmp_path: Path) -> None:
 
 def test_the_pipe_grows_for_those_who_print_a_lot(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     grown: list[int] = []
-    monkeypatch.setattr(output.syscalls, "grow_pipe", lambda fd, size: grown.append(fd) or True)
+    monkeypatch.setattr(syscalls, "grow_pipe", lambda fd, size: grown.append(fd))
     for _ in range(2):
         os.write(setup.child_out, b"x" * 65536)
         setup.output.read(setup.out, 1.0)

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cowork.holder import spool
 from cowork.holder.spool import CHUNK, RECORD, SEGMENT, STDERR, STDOUT, SpoolWriter, index_name, log_name
 from tests.support.holding import runs_of
 
@@ -137,7 +136,7 @@ def test_bytes_are_not_lost_when_the_index_finds_the_disk_full(feed: Feed, monke
     read, write = feed.ends[STDERR]
     os.write(write, b"two")
     with monkeypatch.context() as patch:
-        patch.setattr(spool.os, "pwrite", refuse)
+        patch.setattr(os, "pwrite", refuse)
         for _ in range(2):
             with pytest.raises(OSError, match="full"):
                 feed.writer.pull(read, STDERR)
@@ -153,7 +152,7 @@ def test_half_an_index_record_is_written_over(feed: Feed, monkeypatch: pytest.Mo
     real = os.pwrite
     os.write(feed.ends[STDERR][1], b"x")
     with monkeypatch.context() as patch:
-        patch.setattr(spool.os, "pwrite", lambda fd, data, at: real(fd, data[:9], at))
+        patch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:9], at))
         with pytest.raises(OSError, match="No space"):
             feed.writer.pull(feed.ends[STDERR][0], STDERR)
     feed.put(STDERR, b"y")
@@ -174,7 +173,7 @@ def test_what_was_read_from_a_terminal_waits_for_room(feed: Feed, monkeypatch: p
         return real(fd, data[:some])
 
     os.write(slave, b"abcdef")
-    monkeypatch.setattr(spool.os, "write", scarce)
+    monkeypatch.setattr(os, "write", scarce)
     assert feed.writer.pull(master, STDOUT) == 3
     assert feed.writer.unfinished
     with pytest.raises(OSError, match="full"):

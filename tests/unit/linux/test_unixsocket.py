@@ -57,8 +57,7 @@ def test_one_whose_backlog_is_full_is_alive(folder: Path) -> None:
                 break
         with pytest.MonkeyPatch.context() as patch:
             # The time-out of the probe is the module's; here nobody has to wait for it.
-            real = socket.socket.settimeout
-            patch.setattr(unixsocket.socket.socket, "settimeout", lambda s, _: real(s, 0))
+            patch.setattr(socket.socket, "settimeout", lambda self, _: self.setblocking(False))
             assert answers(folder / "s")
         for probe in probes:
             probe.close()
@@ -75,13 +74,15 @@ def test_a_stale_socket_is_replaced(folder: Path) -> None:
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "dangling link", "fifo"])
 def test_what_is_no_socket_is_left_untouched(folder: Path, kind: str) -> None:
     path = folder / "s"
-    {
-        "file": lambda: path.write_text("precious"),
-        "folder": lambda: path.mkdir(),
-        "link": lambda: path.symlink_to("/etc/passwd"),
-        "dangling link": lambda: path.symlink_to("nowhere"),
-        "fifo": lambda: os.mkfifo(path),
-    }[kind]()
+    match kind:
+        case "file":
+            path.write_text("precious")
+        case "folder":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to("/etc/passwd" if kind == "link" else "nowhere")
     before = inode_of(path)
     with pytest.raises(PolicyError, match="exists and is") as caught:
         bind(path)

@@ -52,7 +52,7 @@ def test_a_zygote_that_was_killed_is_started_again() -> None:
 
 @pytest.mark.parametrize("executable", ["/nonexistent/python", "/bin/false"])
 def test_no_interpreter_is_an_error(monkeypatch: pytest.MonkeyPatch, executable: str) -> None:
-    monkeypatch.setattr(starter.sys, "executable", executable)
+    monkeypatch.setattr(sys, "executable", executable)
     before = set(os.listdir("/proc/self/fd"))
     zygote = starter.Zygote()
     with pytest.raises(HolderError):
