@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -17,7 +19,7 @@ from cowork.holder import messages as m
 from cowork.holder.tree import start_time
 from cowork.sessions import starter
 from cowork.sessions.blocking import BlockingClient
-from cowork.sessions.leftovers import bury
+from cowork.sessions.leftovers import bury, call_holder, holder_lives
 from cowork.sessions.status import StartFailure
 from tests.support.holding import CHILDREN, PATIENCE, Held, Place, alive, child, place, sleeper, wait_gone
 
@@ -406,3 +408,43 @@ def test_a_blocking_client_times_out_instead_of_hanging() -> None:
                 client.status()
         finally:
             os.kill(held.holder, signal.SIGCONT)
+
+
+# -- when everything goes wrong
+
+
+def test_a_holder_whose_folder_was_removed_leaves_nothing_behind(here: Place) -> None:
+    held = here.start(child("floods_for_ever"), hold=False)
+    held.grown()
+    shutil.rmtree(held.directory.path)
+    ended = held.wait()
+    assert ended.lost
+    wait_gone(held.pid)
+
+
+def test_a_stopped_holder_is_not_taken_for_a_dead_one(here: Place) -> None:
+    held = here.start(["/bin/cat"])
+    held.client.status()
+    assert holder_lives(held.directory)
+    os.kill(held.holder, signal.SIGSTOP)
+    try:
+        assert holder_lives(held.directory)
+    finally:
+        os.kill(held.holder, signal.SIGCONT)
+    held.kill_holder()
+    assert not holder_lives(held.directory)
+
+
+def test_a_missing_socket_is_made_again_when_the_holder_is_called(here: Place) -> None:
+    """A runtime folder goes with its user's last logout; the session does not."""
+    held = here.start(["/bin/cat"])
+    held.client.status()
+    os.unlink(held.socket)
+    call_holder(held.directory)
+    end = time.monotonic() + PATIENCE
+    while not os.path.exists(held.socket):
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    with held.connect() as client:
+        assert client.write(b"still here\n") is None
+    held.until(b"still here\n")

@@ -56,7 +56,7 @@ def test_twenty_children_at_once(client: Client) -> None:
 
 def test_bytes_survive(client: Client) -> None:
     """OUT-3, OUT-12: no final newline, CR, empty lines, NUL, control characters."""
-    text = "a\r\n\n\r\r\n\0\x1b[1mb\x7f\t\b\f\x01é€😀\u2028\n{<>&\"\\}\nlast"
+    text = 'a\r\n\n\r\r\n\0\x1b[1mb\x7f\t\b\f\x01é€😀\u2028\n{<>&"\\}\nlast'
     client.subscribe()
     client.spawn("p", *python(f"out({text.encode()!r})"))
     assert output(client.until_exit("p"), "p") == text
@@ -72,7 +72,9 @@ def test_invalid_bytes_become_one_replacement_character_each(client: Client) -> 
 def test_half_a_character_waits_for_its_rest(client: Client) -> None:
     """OUT-5: what is whole is passed on, the half is held until it is whole."""
     client.subscribe()
-    client.spawn("p", *python("out('aé'.encode()[:2]); sys.stdin.readline(); out('é'.encode()[1:]); sys.stdin.readline()"))
+    client.spawn(
+        "p", *python("out('aé'.encode()[:2]); sys.stdin.readline(); out('é'.encode()[1:]); sys.stdin.readline()")
+    )
     assert client.event() == {"type": "stdout", "id": "p", "data": "a"}
     client.ask("writeStdin", {"id": "p", "data": "\n"})
     assert client.event() == {"type": "stdout", "id": "p", "data": "é"}

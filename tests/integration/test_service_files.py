@@ -206,7 +206,12 @@ def test_pruning(daemon: RunningDaemon, client: Client) -> None:
     assert prune(0, True, 3600) == {**nothing, "skippedSessions": ["alpha", "beta"]}
     client.ask("kill", {"id": "p", "signal": "KILL"})
     client.until_exit("p")
-    assert prune(0, True, 3600) == {**nothing, "prunedSessions": ["alpha"], "skippedSessions": ["beta"], "freedBytes": 500}
+    assert prune(0, True, 3600) == {
+        **nothing,
+        "prunedSessions": ["alpha"],
+        "skippedSessions": ["beta"],
+        "freedBytes": 500,
+    }
     assert (daemon.trees / "alpha" / "deep" / "file").exists()
     assert fresh.exists()
     assert prune(0, True, 0) == {**nothing, "prunedSessions": ["beta"], "freedBytes": 30}
@@ -217,7 +222,9 @@ def test_pruning(daemon: RunningDaemon, client: Client) -> None:
 def test_mounting_into_a_live_session_is_refused_with_words(client: Client) -> None:
     """W2: the host backend cannot, and says so."""
     client.spawn("p", "/bin/cat")
-    assert "mountPath" in client.refusal("mountPath", {"processId": "p", "subpath": "x", "mountName": "x", "mode": "ro"})
+    assert "mountPath" in client.refusal(
+        "mountPath", {"processId": "p", "subpath": "x", "mountName": "x", "mode": "ro"}
+    )
 
 
 def test_a_mount_that_the_process_will_not_see_is_reported(daemon: RunningDaemon, client: Client) -> None:

@@ -53,7 +53,7 @@ def test_an_id_is_made_for_who_gives_none(client: Client) -> None:
     assert {e["id"] for e in client.until_exit(*made)} == set(made)
 
 
-def program(path: Path, script: str = "echo fake $0 \"$@\"") -> Path:
+def program(path: Path, script: str = 'echo fake $0 "$@"') -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -98,9 +98,7 @@ def test_claude_is_looked_for_by_name(stopped: RunningDaemon, command: str) -> N
         ({"id": "x" * 1001}, "id"),
     ],
 )
-def test_what_cannot_be_started_is_told_twice(
-    daemon: RunningDaemon, client: Client, more: Message, named: str
-) -> None:
+def test_what_cannot_be_started_is_told_twice(daemon: RunningDaemon, client: Client, more: Message, named: str) -> None:
     """SPAWN-4, SPAWN-5, SPAWN-9, SPAWN-14, SPAWN-15, CWD-7, W16: an error, and an event, so that nothing waits."""
     client.subscribe()
     params = {**spawning("p", "/bin/true"), **more}
@@ -176,7 +174,9 @@ def test_two_spawns_of_one_id_at_once(client: Client) -> None:
     assert types(client.until_exit("p")) == ["exit"]
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", "a\0b", "x" * 300, "a\nb", ".hidden", "a\\b", "é" * 101])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "", ".", "..", "a\0b", "x" * 300, "a\nb", ".hidden", "a\\b", "é" * 101]
+)
 def test_a_name_that_is_no_plain_name(daemon: RunningDaemon, client: Client, name: str) -> None:
     """SPAWN-11, G17."""
     before = sorted(daemon.place.root.rglob("*"))
@@ -240,7 +240,9 @@ def test_four_hundred_spawns_leave_nothing_behind(daemon: RunningDaemon, client:
 
 def test_a_child_has_three_descriptors_and_a_session_of_its_own(client: Client) -> None:
     """G28: nothing of the daemon's or the holder's gets into it."""
-    script = "import os;print(sorted(os.listdir('/proc/self/fd'))[:-1],os.getsid(0)==os.getpid()==os.getpgrp(),os.umask(0))"
+    script = (
+        "import os;print(sorted(os.listdir('/proc/self/fd'))[:-1],os.getsid(0)==os.getpid()==os.getpgrp(),os.umask(0))"
+    )
     client.subscribe()
     client.spawn("p", sys.executable, "-I", "-S", "-c", script)
     text = output(client.until_exit("p"), "p")
@@ -261,7 +263,7 @@ def test_a_full_disk(stopped: RunningDaemon) -> None:
     """G4: a spawn is refused with words, a child that prints waits, and the daemon serves on."""
     if os.getuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("needs root and unshare(1)")
-    mount = f"mount -t tmpfs -o size=3m tmpfs {stopped.place.state} && exec \"$@\""
+    mount = f'mount -t tmpfs -o size=3m tmpfs {stopped.place.state} && exec "$@"'
     stopped.start(wrapper=["unshare", "-m", "/bin/sh", "-c", mount, "sh"])
     inside = Path(f"/proc/{stopped.pid}/root{stopped.place.state}")
     with stopped.client() as c:
@@ -416,7 +418,7 @@ def test_a_write_of_five_megabytes_of_short_lines(client: Client) -> None:
 
 def test_stdin_bytes_survive(client: Client) -> None:
     """IN-11."""
-    text = "a\0b\r\n😀é\x1b\u2028\t{\"x\":\"\\n\"}\nend\n"
+    text = 'a\0b\r\n😀é\x1b\u2028\t{"x":"\\n"}\nend\n'
     client.subscribe()
     client.spawn("p", "/bin/cat")
     client.ask("writeStdin", {"id": "p", "data": text})
@@ -463,7 +465,10 @@ def test_every_spelling_of_kill(client: Client, name: object) -> None:
 def test_the_named_signal_arrives(client: Client, given: Message, name: str) -> None:
     """KILL-1, KILL-6: a trap runs, what it prints is delivered, and its exit code is told."""
     client.subscribe()
-    client.shell("p", "for s in TERM INT HUP QUIT USR1 USR2; do trap \"echo got $s; exit 7\" $s; done; echo up; while :; do sleep 0.01; done")
+    client.shell(
+        "p",
+        'for s in TERM INT HUP QUIT USR1 USR2; do trap "echo got $s; exit 7" $s; done; echo up; while :; do sleep 0.01; done',
+    )
     client.until_text("p", "up\n")
     assert client.ask("kill", {"id": "p", **given}) == {}
     events = client.until_exit("p")
@@ -585,7 +590,10 @@ def test_no_secret_is_written_anywhere(stopped: RunningDaemon) -> None:
         c.ask("writeStdin", {"id": "p", "data": secrets["stdin"] + "\n"})
         c.until_text("p", "read\n")
         c.refusal("writeStdin", {"id": "gone", "data": secrets["stdin"]})
-        c.refusal("spawn", {"id": "bad", "name": "", "command": "x", "oauthToken": secrets["bad"], "env": {"A": secrets["bad"]}})
+        c.refusal(
+            "spawn",
+            {"id": "bad", "name": "", "command": "x", "oauthToken": secrets["bad"], "env": {"A": secrets["bad"]}},
+        )
         c.refusal("spawn", {"id": "bad", "name": "s", "command": "/nope", "oauthToken": secrets["bad"]})
         c.send_raw(raw_frame(b'{"method":"writeStdin","params":{"id":"p","data":"' + secrets["bad"].encode() + b'",}}'))
         session = next(p for p in stopped.sessions())

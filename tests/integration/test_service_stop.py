@@ -40,6 +40,11 @@ def as_other(code: str, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+def wide_open() -> None:
+    """What a careless launcher does."""
+    os.umask(0)
+
+
 # -- the end
 
 
@@ -307,7 +312,7 @@ def test_the_longest_path_that_fits(stopped: RunningDaemon) -> None:
 
 def test_our_own_runtime_folder_is_made(stopped: RunningDaemon) -> None:
     """STOP-8: XDG_RUNTIME_DIR is there, ours below it is not; 0700 whatever the umask."""
-    stopped.process = stopped.launch(before=lambda: os.umask(0) and None)
+    stopped.process = stopped.launch(before=wide_open)
     wait_for(lambda: (stopped.place.run / "cowork" / "control.sock").exists())
     for folder in (stopped.place.run / "cowork", stopped.state, stopped.state / "sessions"):
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -317,7 +322,7 @@ def test_our_own_runtime_folder_is_made(stopped: RunningDaemon) -> None:
 
 def test_the_sockets_rights_from_the_first_instant(stopped: RunningDaemon) -> None:
     """STOP-9, W19: under umask 000, looked at all the time while it starts."""
-    stopped.process = stopped.launch(before=lambda: os.umask(0) and None)
+    stopped.process = stopped.launch(before=wide_open)
     modes = set()
     seen = 0
     while seen < 200:
@@ -463,7 +468,8 @@ def test_a_lent_listener(daemon: RunningDaemon, end: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"nonsense\n", b"{}\n", b'{"op":"listen","path":"/x"}\n', b'{"op":1}\n', b"x" * 200_000, b"\xff\n", b'{"op":"']
+    "data",
+    [b"nonsense\n", b"{}\n", b'{"op":"listen","path":"/x"}\n', b'{"op":1}\n', b"x" * 200_000, b"\xff\n", b'{"op":"'],
 )
 def test_nonsense_on_the_control_socket(daemon: RunningDaemon, data: bytes) -> None:
     """STOP-6: an answer or a hang-up, and the daemon serves on."""
@@ -482,7 +488,8 @@ def test_nonsense_on_the_control_socket(daemon: RunningDaemon, data: bytes) -> N
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--backend", "nonsense"], "nonsense"), (["--frobnicate"], "frobnicate"), (["--socket"], "value"), (["--ready-fd", "x"], "ready-fd"), (["word"], "word")],
+    [(["--backend", "nonsense"], "nonsense"), (["--frobnicate"], "frobnicate"), (["--socket"], "value"),
+     (["--ready-fd", "x"], "ready-fd"), (["word"], "word")],
 )  # fmt: skip
 def test_options_that_make_no_sense(stopped: RunningDaemon, options: list[str], words: str) -> None:
     """STOP-8: rc 2, in words."""

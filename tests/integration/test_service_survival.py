@@ -326,7 +326,10 @@ def test_a_damaged_session_does_not_keep_the_daemon_from_starting(daemon: Runnin
     (by_name["a"] / "session.json").write_text("{")
     (by_name["b"] / "readers").write_bytes(b"short")
     (by_name["c"] / "session.json").write_text(
-        (by_name["c"] / "session.json").read_text().replace('"version":1', '"version":99').replace("{", '{"version":99,', 1)
+        (by_name["c"] / "session.json")
+        .read_text()
+        .replace('"version":1', '"version":99')
+        .replace("{", '{"version":99,', 1)
     )
     (daemon.state / "subscribers").write_bytes(b"\0" * 10)
     (daemon.state / "events.log").write_bytes(b"\xff\n{}\n")

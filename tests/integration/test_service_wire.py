@@ -119,7 +119,20 @@ def test_bad_json_is_a_parse_error(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "id_text",
-    ["0", "7", '"abc"', "1.5", '{"a":1}', "[1,null]", "true", "12345678901234567890", "-0", "1e400", '"\\u00e9\\/"', "1.0"],
+    [
+        "0",
+        "7",
+        '"abc"',
+        "1.5",
+        '{"a":1}',
+        "[1,null]",
+        "true",
+        "12345678901234567890",
+        "-0",
+        "1e400",
+        '"\\u00e9\\/"',
+        "1.0",
+    ],
 )
 def test_ids_come_back_verbatim(client: Client, id_text: str) -> None:
     """WIRE-15, WIRE-16: digit for digit, letter for letter; in errors, too."""
@@ -264,7 +277,9 @@ def test_two_thousand_idle_connections(daemon: RunningDaemon) -> None:
     wait_for(lambda: daemon.fds() <= fds + 2, "descriptors of closed connections")
 
 
-@pytest.mark.parametrize("method", ["nope", "constructor", "toString", "__proto__", "__class__", "", "isrunning", "_serve"])
+@pytest.mark.parametrize(
+    "method", ["nope", "constructor", "toString", "__proto__", "__class__", "", "isrunning", "_serve"]
+)
 def test_an_unknown_method_in_both_dialects(daemon: RunningDaemon, method: str) -> None:
     """DISP-1, DISP-2, W4."""
     with daemon.client() as new, Client(daemon.service_socket) as old:
@@ -280,7 +295,9 @@ def test_network_drives_and_download_status(client: Client) -> None:
     assert client.ask("getDownloadStatus") == {"status": "ready"}
 
 
-@pytest.mark.parametrize("method", ["configure", "createVM", "stopVM", "pruneSessionCaches", "sendGuestResponse", "createDiskImage"])
+@pytest.mark.parametrize(
+    "method", ["configure", "createVM", "stopVM", "pruneSessionCaches", "sendGuestResponse", "createDiskImage"]
+)
 def test_missing_and_null_params_are_none_at_all(client: Client, method: str) -> None:
     """DISP-4, DISP-7, DISP-10, W5."""
     assert client.call(method)["success"] is True
@@ -321,7 +338,13 @@ def test_params_that_are_no_object(client: Client, params: object) -> None:
 
 def test_the_configuration_of_a_real_client_is_taken(client: Client) -> None:
     """DISP-5."""
-    params = {"memoryMB": 4096, "cpuCount": 2, "networkDrives": [{"a": 1}], "sessionOnly": True, "userDataName": "Claude"}
+    params = {
+        "memoryMB": 4096,
+        "cpuCount": 2,
+        "networkDrives": [{"a": 1}],
+        "sessionOnly": True,
+        "userDataName": "Claude",
+    }
     assert client.ask("configure", params) == {}
 
 

@@ -147,8 +147,10 @@ class Client:
             try:
                 out.append(self.recv())
             except Closed as e:
-                assert e.rest == b"", "cut short"
-                return out
+                rest = e.rest
+                break
+        assert rest == b"", "cut short"
+        return out
 
     def reply(self, id: object) -> Message:
         """The reply to a request."""

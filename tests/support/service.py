@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -119,6 +121,15 @@ class FakeZygote:
         """All holders are let go."""
         for holder in self.holders:
             holder.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until it is so; for state that nothing tells of."""
+    async with asyncio.timeout(20):
+        for _ in itertools.repeat(None):
+            if condition():
+                return
+            await asyncio.sleep(0)
 
 
 async def turns(count: int = 20) -> None:

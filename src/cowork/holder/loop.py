@@ -79,8 +79,11 @@ class Holder:
         self.stdin = StdinQueue(self.child.stdin)
         self.epoll.register(self.child.pidfd, select.EPOLLIN)
         self.clients.send(self.starter, m.pack(m.STATUS, self.status()))
-        while self.exit_record is None:
-            self._turn()
+        try:
+            while self.exit_record is None:
+                self._turn()
+        except Exception as e:
+            self._break_down(e)
         self._say_goodbye()
 
     def _record_child(self) -> None:
@@ -93,7 +96,7 @@ class Holder:
         self.log(f"started pid={self.child.pid} holder={me} program={self.spec.executable}")
         record = {
             "pid": self.child.pid, "start": tree.start_time(self.child.pid),
-            "holder": me, "holder_start": tree.start_time(me),
+            "holder": me, "holder_start": tree.start_time(me), "cgroup": self._cgroup,
         }  # fmt: skip
         try:
             files.write_json(os.path.join(self.spec.folder, "child.json"), record, sync=False)
@@ -310,9 +313,26 @@ class Holder:
                 return
             self._cleanup_rounds += 1
             self._cleanup_at = now + _STUBBORN
-        elif self._cleanup_at - now > 0.01 and self.output.ended:
+        elif self._cleanup_at - now > 0.01 and self.output.ended and len(self._cleanup_signals) == 2:
             # Nothing more can be printed, so there is nothing to be patient for.
             self._cleanup_at = now + 0.01
+
+    def _break_down(self, error: Exception) -> None:
+        """Something that must not happen: end what is held rather than leave it behind unseen, and say so."""
+        self.log(f"the holder breaks down: {type(error).__name__}: {error}")
+        tree.send("tree", self.child.pid, signal.SIGKILL, self._cgroup)
+        status = os.waitid(os.P_PIDFD, self.child.pidfd, os.WEXITED | os.WNOWAIT)
+        assert status is not None
+        self._status = status
+        try:
+            self.output.drain(time.monotonic())
+        except OSError:
+            pass  # the likely reason for all this
+        self.exit_record = {**exit_record(status, head=self.output.spool.head, oom_kills=None), "lost": True}
+        try:
+            files.write_json(os.path.join(self.spec.folder, "exit.json"), self.exit_record)
+        except OSError as e:
+            self.log(f"cannot write exit.json: {e.strerror}")
 
     def _finish(self) -> None:
         assert self._status is not None

@@ -15,6 +15,8 @@ SMALL = 16 * 1024
 RETRY = 0.2
 """Seconds between two tries to write to a full disk."""
 _GROW_AT = 64 * 1024
+_DRAIN = 64
+"""Pulls in one go from a stream whose leader has ended; a pipe holds no more than one or two."""
 
 
 class Output:
@@ -30,6 +32,7 @@ class Output:
         self._epoll = epoll
         self._streams = {fd: s for fd, s in ((stdout, STDOUT), (stderr, STDERR)) if fd >= 0}
         self._open = set(self._streams)
+        self._terminal = stderr < 0
         self._resting: dict[int, float] = {}
         self._grown: set[int] = set()
         self._blocked = False
@@ -115,8 +118,9 @@ class Output:
         Used when the leader has ended: what is in the pipes is bounded by their size.
         """
         for fd in list(self._open):
-            while self._pull(fd, now):
-                pass
+            for _ in range(_DRAIN):  # somebody may still be printing as fast as this reads
+                if not self._pull(fd, now):
+                    break
         return not self._disk_full_until
 
     def close(self) -> None:
@@ -132,11 +136,11 @@ class Output:
         except BlockingIOError:
             return None
         except OSError as e:
-            if e.errno in DISK_FULL:
+            if e.errno in DISK_FULL or (e.errno == errno.EIO and not self._terminal):
                 self._disk_full_until = now + RETRY
                 self._listen_all()
                 return None
-            if e.errno != errno.EIO:  # EIO: the terminal's other side is closed
+            if e.errno != errno.EIO:  # from a terminal: its other side is closed
                 raise
             moved = 0
         if moved == 0:

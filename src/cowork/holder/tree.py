@@ -65,7 +65,7 @@ def send(target: str, leader: int, number: int, cgroup: str | None) -> bool:
     sent = _kill(-leader, number)
     if target == "tree":
         if number == signal.SIGKILL and cgroup is not None:
-            sent |= _kill_cgroup(cgroup)
+            sent |= kill_cgroup(cgroup)
         for pid in descendants(os.getpid()):
             if pid != leader and not _in_group(pid, leader):
                 sent |= _kill(pid, number)
@@ -103,7 +103,8 @@ def _kill(pid: int, number: int) -> bool:
     return True
 
 
-def _kill_cgroup(cgroup: str) -> bool:
+def kill_cgroup(cgroup: str) -> bool:
+    """SIGKILL to everything in a cgroup v2; False where there is none, or a kernel before 5.14."""
     try:
         with open(os.path.join(cgroup, "cgroup.kill"), "w") as f:
             f.write("1")

@@ -32,7 +32,7 @@ def bind(path: Path) -> socket.socket:
     try:
         # Bound under a name of its own, then linked in: the path never shows a socket that does not listen yet,
         # and the link fails if another daemon was faster.
-        temporary = path.with_name(f".{os.getpid():x}")
+        temporary = path.with_name(f".{os.urandom(4).hex()}")
         old = os.umask(0o177)
         try:
             sock.bind(str(temporary))

@@ -149,6 +149,8 @@ async def _receive(client: socket.socket) -> tuple[bytes, list[int]]:
     while True:
         try:
             data, fds, _, _ = socket.recv_fds(client, _LINE, 4)
+            for fd in fds:
+                os.set_inheritable(fd, False)  # Python 3.11 ignores MSG_CMSG_CLOEXEC here
             return data, list(fds)
         except BlockingIOError:
             readable = loop.create_future()

@@ -27,6 +27,7 @@ class BlockingClient:
         self._splitter = m.Splitter()
         self._received: list[tuple[int, bytes]] = []
         self._token = 0
+        self._exit: bytes | None = None
 
     @classmethod
     def connect(cls, path: str, *, timeout: float | None = 5.0) -> BlockingClient:
@@ -88,6 +89,8 @@ class BlockingClient:
         while (message := self.receive()) is not None:
             if message[0] in kinds:
                 return message
+            if message[0] == m.EXIT:
+                self._exit = message[1]  # said once only, so it is kept for whoever waits for it later
         raise HolderError("the session's holder has gone away")
 
     def started(self) -> HolderStatus:
@@ -136,7 +139,8 @@ class BlockingClient:
 
     def wait(self) -> ExitRecord:
         """Wait for the end; only after ``watch`` or on the channel of the start."""
-        return msgspec.json.decode(self.expect(m.EXIT)[1], type=ExitRecord)
+        body = self.expect(m.EXIT)[1] if self._exit is None else self._exit
+        return msgspec.json.decode(body, type=ExitRecord)
 
 
 def socket_path(runtime: os.PathLike[str] | str, session_id: str) -> str:

@@ -37,9 +37,11 @@ class Piece(NamedTuple):
 class _Held:
     """The beginning of a line whose end has not come, and where its bytes are in the spool."""
 
-    __slots__ = ("data", "extents")
+    __slots__ = ("data", "extents", "midline")
 
     def __init__(self) -> None:
+        self.midline = False
+        """Whether the piece before ended within a line, so that what follows is no line's beginning."""
         self.data = b""
         self.extents: list[tuple[int, int]] = []
 
@@ -127,7 +129,7 @@ class Cutter:
         shown = stream
         cut = _buffer.rfind(b"\n", kept, total) + 1
         if cut and stream == STDERR and b"{" in _buffer[:cut]:
-            cut, shown = _same_kind(_buffer, cut)
+            cut, shown = _same_kind(_buffer, cut, midline=held.midline)
         if not cut and total >= _FULL:
             cut = complete_prefix(_buffer, total)
         if cut < kept or not cut:
@@ -145,13 +147,14 @@ class Cutter:
         return self._piece(stream, shown, text)
 
     def _piece(self, stream: int, shown: int, text: str) -> Piece:
+        self._held[stream].midline = not text.endswith("\n")
         for number, held in self._held.items():
             position = held.offset_at(0) if held.data else self._scan
             self._taken[number] = max(self._taken[number], position)
         return Piece(shown, text, self._taken[STDOUT], self._taken[STDERR])
 
 
-def _same_kind(buffer: bytearray, cut: int) -> tuple[int, int]:
+def _same_kind(buffer: bytearray, cut: int, *, midline: bool) -> tuple[int, int]:
     """How many of the first ``cut`` bytes of stderr are lines of one kind, and as which stream they are shown.
 
     Older releases of the CLI print stream-json on stderr; clients expect it as stdout.
@@ -160,7 +163,7 @@ def _same_kind(buffer: bytearray, cut: int) -> tuple[int, int]:
     first: bool | None = None
     while at < cut:
         end = buffer.find(b"\n", at, cut) + 1
-        kind = buffer[at] == 0x7B and is_stream_json(buffer[at:end])
+        kind = buffer[at] == 0x7B and not (midline and at == 0) and is_stream_json(buffer[at:end])
         if first is None:
             first = kind
         elif kind != first:

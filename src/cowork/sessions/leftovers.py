@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from cowork.holder.tree import descendants, is_zombie, start_time
+from cowork.holder.tree import descendants, is_zombie, kill_cgroup, start_time
 from cowork.sessions.record import ExitRecord
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def bury(directory: SessionDirectory) -> ExitRecord:
         for pid in reversed([child.pid, *descendants(child.pid)]):
             _kill(pid)
         _kill(-child.pid)
+    if child is not None and child.cgroup is not None:
+        kill_cgroup(child.cgroup)
     ended = ExitRecord(ended=time.time(), lost=True)
     directory.write_exit(ended)
     directory.log("the holder was killed; the session's end was not seen")

@@ -9,6 +9,7 @@ import msgspec
 from cowork.errors import CoworkError
 from cowork.sessions.blocking import BlockingClient, socket_path
 from cowork.sessions.directory import SessionDirectory, list_sessions
+from cowork.sessions.leftovers import holder_lives
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,11 +69,12 @@ def _look_at(directory: SessionDirectory, runtime: Path) -> SessionOverview:
 
 def _ask(directory: SessionDirectory, runtime: Path, out: SessionOverview) -> None:
     """Have the holder tell; nobody answers for a session whose holder was killed."""
-    out.state = "lost"
     try:
         with BlockingClient.connect(socket_path(runtime, directory.id), timeout=1.0) as holder:
             status = holder.status()
     except (OSError, CoworkError):
+        # A holder that is stopped or very busy does not answer in time, but holds.
+        out.state = "running" if holder_lives(directory) else "lost"
         return
     out.state = "running" if status.running else "ended"
     out.pid, out.head, out.output = status.pid, status.head, status.output

@@ -60,12 +60,16 @@ class ExitRecord(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=Tru
 
 
 class ChildRecord(msgspec.Struct, kw_only=True):
-    """``child.json``: pids and start times (clock ticks since boot) of the leader and of its holder."""
+    """``child.json``: pids and start times (clock ticks since boot) of the leader and of its holder.
+
+    ``cgroup``: the session's own, if it has one.
+    """
 
     pid: int
     start: int
     holder: int
     holder_start: int = 0
+    cgroup: str | None = None
 
 
 class RecordError(CoworkError):

@@ -21,7 +21,7 @@ Asked = dict[str, str | None]
         ({"A": "1"}, {"A": None}, "", {}),
         ({}, {"A": ""}, "", {}),
         # The client's own word about what is scrubbed counts.
-        ({"CLAUDECODE": "1", "CLAUDE_CODE_ENTRYPOINT": "cli"}, {"CLAUDE_CODE_ENTRYPOINT": "desk"}, "", {"CLAUDE_CODE_ENTRYPOINT": "desk"}),
+        ({"CLAUDECODE": "1", "CLAUDE_CODE_X": "a"}, {"CLAUDE_CODE_X": "b"}, "", {"CLAUDE_CODE_X": "b"}),
         ({"LD_PRELOAD": "x", "LD_LIBRARY_PATH": "y"}, {"LD_LIBRARY_PATH": "z"}, "", {"LD_LIBRARY_PATH": "z"}),
         ({"NOTIFY_SOCKET": "n", "INVOCATION_ID": "i", "JOURNAL_STREAM": "j", "LISTEN_FDS": "1"}, {}, "", {}),
         ({"ELECTRON_RUN_AS_NODE": "1", "ELECTRON_NO_ASAR": "1"}, {}, "", {}),

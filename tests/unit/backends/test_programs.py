@@ -50,9 +50,7 @@ def test_links_are_followed(home: Path, tmp_path: Path) -> None:
     assert find("tool", home, tmp_path / "bin") == str(tmp_path / "bin" / "tool")
 
 
-def test_relative_elements_of_the_path_are_ignored(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_elements_of_the_path_are_ignored(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path / "tool")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RpcError, match="no such program"):
@@ -68,7 +66,9 @@ def test_an_absolute_command_is_taken_as_it_is(home: Path, tmp_path: Path) -> No
     assert find(program(tmp_path / "x y;z"), home) == str(tmp_path / "x y;z")
 
 
-@pytest.mark.parametrize(("name", "words"), [("missing", "No such file"), ("folder", "not a regular file"), ("text", "not executable")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("missing", "No such file"), ("folder", "not a regular file"), ("text", "not executable")]
+)
 def test_an_absolute_command_that_cannot_be_run(home: Path, tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "folder").mkdir()
     program(tmp_path / "text", 0o644)
@@ -98,7 +98,7 @@ def test_what_is_no_command(home: Path, tmp_path: Path, command: str) -> None:
 
 
 def test_a_refusal_says_where_it_looked(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(RpcError, match="^tool: no such program$") as raised:
+    with pytest.raises(RpcError, match=r"^tool: no such program$") as raised:
         find("tool", home, tmp_path / "a", tmp_path / "a")
     assert raised.value.hint is not None
     assert raised.value.hint.count(str(tmp_path / "a")) == 1

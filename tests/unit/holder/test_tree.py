@@ -96,10 +96,10 @@ def test_others_are_reaped_and_the_leader_is_not() -> None:
 
 def test_a_cgroup_is_killed_as_a_whole(tmp_path: object, family: list[int]) -> None:
     folder = str(tmp_path)
-    assert tree._kill_cgroup(folder)
+    assert tree.kill_cgroup(folder)
     with open(f"{folder}/cgroup.kill", encoding="ascii") as f:
         assert f.read() == "1"
-    assert not tree._kill_cgroup(f"{folder}/none")
+    assert not tree.kill_cgroup(f"{folder}/none")
     fd = os.pidfd_open(family[0])
     assert not select.select([fd], [], [], 0)[0]
     os.close(fd)

@@ -24,6 +24,7 @@ from cowork.wire import replies
 from cowork.wire.codec import result_suffix
 from cowork.wire.requests import GetNetworkDrives, Params
 from tests.support.client import HEADER, frame, raw_frame
+from tests.support.service import until
 
 
 class Text(msgspec.Struct):
@@ -114,7 +115,7 @@ async def test_every_kind_of_result() -> None:
     bench.method("nothing", lambda: None)
     bench.method("struct", lambda: Text("s"))
     bench.method("bytes", lambda: result_suffix(replies.Running(True)))
-    bench.method("answer", lambda: Answer(Text("a")))
+    bench.method("answer", lambda: Answer(replies.DownloadStatus("a")))
     bench.method("future", lambda: later)
     bench.method("coroutine", coroutine)
     async with bench:
@@ -122,7 +123,7 @@ async def test_every_kind_of_result() -> None:
             bench.send(name, n)
         got = [await bench.recv() for _ in range(5)]
         assert {g["id"]: g["result"] for g in got} == {
-            1: {"text": "co"}, 2: {}, 3: {"text": "s"}, 4: {"running": True}, 5: {"text": "a"},
+            1: {"text": "co"}, 2: {}, 3: {"text": "s"}, 4: {"running": True}, 5: {"status": "a"},
         }  # fmt: skip
         later.set_result(result_suffix(replies.Running(False)))
         assert await bench.recv() == {"id": 0, "success": True, "result": {"running": False}}
@@ -192,7 +193,11 @@ async def test_every_kind_of_error(
 async def test_what_follows_a_reply_happens_behind_it() -> None:
     bench = Bench()
     order: list[str] = []
-    bench.method("go", lambda: Answer(after=lambda: bench.connection.write_event(frame({"type": "event"})) and None))
+
+    def follow() -> None:
+        bench.connection.write_event(frame({"type": "event"}))
+
+    bench.method("go", lambda: Answer(after=follow))
     async with bench:
         bench.send("go", 1)
         bench.send("go", 2)
@@ -291,9 +296,7 @@ async def test_too_many_waiting_requests_are_left_in_the_socket() -> None:
         transport = bench.connection._transport
         for n in range(IN_FLIGHT):
             bench.send("later", n)
-        async with asyncio.timeout(20):
-            while len(waiting) < IN_FLIGHT:
-                await asyncio.sleep(0)
+        await until(lambda: len(waiting) == IN_FLIGHT)
         assert not transport.is_reading()
         bench.send("later", "more")
         for _ in range(10):
@@ -301,9 +304,7 @@ async def test_too_many_waiting_requests_are_left_in_the_socket() -> None:
         assert len(waiting) == IN_FLIGHT
         waiting[0].set_result(None)
         assert (await bench.recv())["id"] == 0
-        async with asyncio.timeout(20):
-            while len(waiting) == IN_FLIGHT:
-                await asyncio.sleep(0)
+        await until(lambda: len(waiting) > IN_FLIGHT)
         for future in waiting[1:]:
             future.set_result(None)
         ids = [(await bench.recv())["id"] for _ in range(IN_FLIGHT)]
@@ -342,9 +343,7 @@ async def test_it_is_a_sink_that_tells_when_the_kernel_has_taken_the_rest() -> N
         bench.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert (await bench.recv())["type"] == "a"
         assert len((await bench.recv())["type"]) == 4 << 20
-        async with asyncio.timeout(20):
-            while not bench.delivery.subscriber.drains:
-                await asyncio.sleep(0)
+        await until(lambda: bench.delivery.subscriber.drains)
         assert bench.connection.writable
     assert bench.delivery.gone == 1
 

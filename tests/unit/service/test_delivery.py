@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from cowork.service.process import Process
 from cowork.service.slots import Slots
 from cowork.wire.events import NetworkStatus, VmStopped
 from tests.support.delivery import FakeProcess, FakeSink
+from tests.support.service import turns, until
 
 
 class Bench:
@@ -77,19 +78,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.close()
     for process in made.made:
         process.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until it is so."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-async def turns(count: int = 30) -> None:
-    """Give the loop every chance to do what it should not."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.asyncio
@@ -214,9 +202,7 @@ async def test_the_beginning_of_a_line_is_held_until_there_is_silence(bench: Ben
     process.out(b"prompt> ")
     await turns()
     assert len(sink.frames) == 2
-    async with asyncio.timeout(20):
-        while len(sink.frames) == 2:
-            await asyncio.sleep(0.001)
+    await until(lambda: len(sink.frames) == 3)
     assert sink.frames[2]["data"] == "prompt> "
 
 
@@ -440,7 +426,9 @@ STEPS = st.lists(
 
 @given(STEPS)
 @settings(derandomize=True, deadline=None, max_examples=60, database=None)
-def test_whatever_happens_nothing_is_lost(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, object]]) -> None:
+def test_whatever_happens_nothing_is_lost(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, object]]
+) -> None:
     """Two profiles, one fast and one that takes frames when told; either leaves, the daemon dies, at any point."""
 
     async def scenario() -> None:

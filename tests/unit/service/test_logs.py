@@ -14,7 +14,9 @@ from cowork.service import logs
 from cowork.service.logs import LineFormatter
 
 
-def record(text: str, level: int = logging.INFO, name: str = "cowork.service.x", exc: object = None) -> logging.LogRecord:
+def record(
+    text: str, level: int = logging.INFO, name: str = "cowork.service.x", exc: object = None
+) -> logging.LogRecord:
     made = logging.LogRecord(name, level, __file__, 1, text, None, exc)  # type: ignore[arg-type]
     made.created, made.msecs = 1_770_000_000.25, 250.0
     return made

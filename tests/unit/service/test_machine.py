@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from cowork.service import machine as module
 from cowork.service.machine import Machine, boot_events
 from cowork.wire import events as e
+from tests.support.service import until
 
 
 class FakeDelivery:
@@ -30,7 +31,7 @@ class FakeDelivery:
 class FakeProber:
     """A probe that tells what a test wants."""
 
-    made: list[FakeProber] = []
+    made: ClassVar[list[FakeProber]] = []
 
     def __init__(self, url: str, tell: object) -> None:
         self.url = url
@@ -94,7 +95,9 @@ def test_a_second_start_tells_those_who_missed_it(tmp_path: Path, delivery: Fake
     assert delivery.published == [(event, None) for event in BOOT]
 
 
-def test_it_is_remembered_over_the_daemons_end(tmp_path: Path, delivery: FakeDelivery, probers: list[FakeProber]) -> None:
+def test_it_is_remembered_over_the_daemons_end(
+    tmp_path: Path, delivery: FakeDelivery, probers: list[FakeProber]
+) -> None:
     first = make(tmp_path, delivery)
     first.start("n", "http://x")
     first.close()
@@ -136,7 +139,9 @@ def test_with_a_url_the_first_status_is_the_probes(
     assert not probers[0].running
 
 
-def test_a_status_nobody_knows_yet_is_not_told(tmp_path: Path, delivery: FakeDelivery, probers: list[FakeProber]) -> None:
+def test_a_status_nobody_knows_yet_is_not_told(
+    tmp_path: Path, delivery: FakeDelivery, probers: list[FakeProber]
+) -> None:
     """Clients do not go on at "unknown"; the probe's own word comes to everybody."""
     machine = make(tmp_path, delivery)
     machine.start("n", "http://x")
@@ -147,12 +152,12 @@ def test_a_status_nobody_knows_yet_is_not_told(tmp_path: Path, delivery: FakeDel
 
 
 @pytest.mark.asyncio
-async def test_a_real_probe_is_published(tmp_path: Path, delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_real_probe_is_published(
+    tmp_path: Path, delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cowork.service.reachability.answers", lambda url: False)
     machine = make(tmp_path, delivery)
     machine.start("n", "http://x")
-    async with asyncio.timeout(20):
-        while len(delivery.published) == len(boot_events("n")):
-            await asyncio.sleep(0)
+    await until(lambda: len(delivery.published) > len(boot_events("n")))
     assert delivery.published[-1] == (e.ApiReachability(e.PROBABLY_UNREACHABLE), None)
     machine.stop()

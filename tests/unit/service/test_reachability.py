@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -46,7 +47,7 @@ def test_nothing_is_told_twice_and_the_last_word_is_true(results: list[bool]) ->
     prober = Prober("http://x", heard.append)
     for result in results:
         prober.note(result)
-    assert all(a != b for a, b in zip(heard, heard[1:], strict=False))
+    assert all(a != b for a, b in pairwise(heard))
     if results:
         assert (heard[-1] == REACHABLE) is results[-1]
 

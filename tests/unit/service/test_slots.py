@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cowork.holder.page import ANYBODY, EXIT_TAKEN, FREE, HOLDING, SLOTS, Page
-from cowork.service import slots as module
 from cowork.service.slots import KEPT, Slots, advance, all_told, mark_exit, open_on, profile_of
 
 
@@ -34,7 +33,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(module.time, "time", made.time)
+    monkeypatch.setattr("cowork.service.slots.time.time", made.time)
     return made
 
 

@@ -30,7 +30,7 @@ def test_plain_names(name: str) -> None:
     ["", ".", "..", "../x", "a/b", "/", "a\0b", "a\nb", "\x7f", ".hidden", "x" * (NAME_MAX + 1), "é" * 101, "a\\b"],
 )
 def test_names_that_are_refused_by_field(name: str) -> None:
-    with pytest.raises(InvalidParams, match="^Invalid params: names ") as raised:
+    with pytest.raises(InvalidParams, match=r"^Invalid params: names ") as raised:
         check_name(name, "names")
     assert raised.value.field == "names"
 

@@ -99,3 +99,10 @@ def test_nobody_listens(folder: Path) -> None:
 
 def test_the_socket_has_a_short_name() -> None:
     assert socket_path("/run/user/1000/cowork", "abcdefghijkl") == "/run/user/1000/cowork/abcdefghijkl.sock"
+
+
+def test_an_end_that_comes_before_an_answer_is_kept(pair: tuple[BlockingClient, socket.socket]) -> None:
+    client, holder = pair
+    holder.sendall(m.pack(m.EXIT, b'{"exitCode": 5}') + m.pack(m.REFUSED, m.U64.pack(1) + b"ended"))
+    assert client.write(b"x") == "ended"
+    assert client.wait().exit_code == 5

@@ -122,6 +122,16 @@ def test_stream_json_on_stderr_is_shown_as_stdout(printed: bytes, shown: list[tu
         assert joined == [(stream, data.decode()) for stream, data in shown]
 
 
+def test_the_rest_of_a_line_is_no_line_of_its_own() -> None:
+    memory = Memory()
+    memory.put(2, b"note: ")
+    cutter = cutter_on(memory)
+    assert drain(cutter, 6, flush=True) == [Piece(2, "note: ", 6, 6)]
+    memory.put(2, JSON + JSON)
+    pieces = drain(cutter, len(memory.data))
+    assert [(piece.stream, piece.text) for piece in pieces] == [(2, JSON.decode()), (1, JSON.decode())]
+
+
 def test_json_on_stdout_is_left_alone() -> None:
     memory = Memory()
     memory.put(STDOUT, b"text\n" + JSON)

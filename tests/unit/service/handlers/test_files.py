@@ -1,0 +1,118 @@
+"""Files, the SDK and the disks."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cowork.errors import InvalidParams, NotFound, PolicyError, RpcError
+from cowork.service.handlers import files
+from cowork.service.trees import Trees
+from cowork.wire import replies, requests
+
+
+class FakeService:
+    """As much of the service as these methods use."""
+
+    def __init__(self, root: Path) -> None:
+        self.trees = Trees(root / "trees", lambda name: False)
+        self.paths = SimpleNamespace(home=root / "home")
+        self.processes = SimpleNamespace(get=self._get)
+        self.sdk: str | None = None
+        self.token = ""
+
+    def _get(self, key: str) -> Any:
+        if key == "process":
+            return SimpleNamespace(record=SimpleNamespace(name="otter"))
+        raise NotFound(key)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> FakeService:
+    made = FakeService(tmp_path)
+    made.trees.make("otter")
+    (tmp_path / "home").mkdir()
+    return made
+
+
+async def call(method: str, service: FakeService, /, **params: Any) -> Any:
+    handler: Any = files.HANDLERS[method]
+    result = handler(service, None, requests.METHODS[method](**params))
+    return await result if hasattr(result, "__await__") else result
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", ["otter", "process"])
+@pytest.mark.parametrize("path", ["f", "/sessions/otter/f", "./f", "{tree}/f"])
+async def test_reading(service: FakeService, name: str, path: str) -> None:
+    tree = service.trees.path("otter")
+    (tree / "f").write_bytes(b"\0x")
+    content = await call("readFile", service, process_name=name, file_path=path.format(tree=tree))
+    assert b64decode(content.content) == b"\0x"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("name", "path", "error"),
+    [
+        ("otter", "", InvalidParams), ("otter", "a\0", InvalidParams), ("", "f", InvalidParams),
+        ("../otter", "f", InvalidParams), ("otter", "../f", PolicyError), ("otter", "/etc/hostname", PolicyError),
+        ("otter", "/sessions/other/f", PolicyError), ("otter", "gone", NotFound), ("otter", ".", RpcError),
+    ],
+)  # fmt: skip
+async def test_what_is_not_read(service: FakeService, name: str, path: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await call("readFile", service, process_name=name, file_path=path)
+
+
+@pytest.mark.asyncio
+async def test_the_sdk(service: FakeService, tmp_path: Path) -> None:
+    claude = tmp_path / "home" / "sdk" / "1.2" / "claude"
+    claude.parent.mkdir(parents=True)
+    with pytest.raises(NotFound, match=r"1\.2/claude"):
+        await call("installSdk", service, sdk_subpath="sdk", version="1.2")
+    assert service.sdk is None
+    claude.write_text("#!/bin/sh\n")
+    claude.chmod(0o755)
+    for subpath in ("sdk", str(tmp_path / "home" / "sdk")):
+        service.sdk = None
+        await call("installSdk", service, sdk_subpath=subpath, version="1.2")
+        assert service.sdk == str(claude)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("subpath", "version"), [("x", "a/b"), ("x", ".."), ("x", "."), ("x", "a\0"), ("\0", "1")])
+async def test_an_sdk_whose_version_is_a_path(service: FakeService, subpath: str, version: str) -> None:
+    with pytest.raises(InvalidParams):
+        await call("installSdk", service, sdk_subpath=subpath, version=version)
+
+
+@pytest.mark.asyncio
+async def test_a_token_is_kept_in_memory(service: FakeService) -> None:
+    assert await call("addApprovedOauthToken", service, token="t", name="n") is None
+    assert service.token == "t"
+
+
+@pytest.mark.asyncio
+async def test_disks(service: FakeService) -> None:
+    (service.trees.path("otter") / "f").write_bytes(b"x" * 9)
+    info = await call("getSessionsDiskInfo", service)
+    assert info.sessions == [replies.SessionSize("otter", 9)]
+    assert (info.total_bytes, info.free_bytes) == pytest.approx(service.trees.space(), rel=0.05)
+    assert await call("deleteSessionDirs", service, names=["otter", ".."]) == replies.Deleted(
+        ["otter"], {"..": "invalid session name: name must not begin with a dot"}
+    )
+    (service.trees.make("b.pre-stop-20200101-000000") / "f").write_bytes(b"x" * 3)
+    assert await call("pruneSessionCaches", service) == replies.Pruned([], [], 0, {})
+    pruned = await call("pruneSessionCaches", service, include_session_tmp=True)
+    assert pruned == replies.Pruned(["b"], [], 3, {})
+
+
+@pytest.mark.asyncio
+async def test_mounting_is_refused_in_words(service: FakeService) -> None:
+    with pytest.raises(RpcError, match="mountPath"):
+        await call("mountPath", service)
