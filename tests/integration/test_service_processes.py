@@ -197,7 +197,7 @@ def test_a_name_with_everything_that_is_allowed(daemon: RunningDaemon, client: C
 def test_how_a_process_ended(client: Client) -> None:
     """SPAWN-12, SPAWN-13, W9."""
     client.subscribe()
-    ends = {
+    ends: dict[str, Message] = {
         "exit 7": {"exitCode": 7}, "exit 255": {"exitCode": 255}, "true": {"exitCode": 0},
         "kill -SEGV $$": {"exitCode": -1, "signal": "SIGSEGV"}, "kill -KILL $$": {"exitCode": -1, "signal": "SIGKILL"},
         "kill -BUS $$": {"exitCode": -1, "signal": "SIGBUS"}, "kill -40 $$": {"exitCode": -1, "signal": "SIG40"},
@@ -306,7 +306,8 @@ def test_empty_means_absent(stopped: RunningDaemon) -> None:
     stopped.environment.update({
         "ANTHROPIC_API_KEY": "x", "CLAUDECODE": "1", "CLAUDE_CODE_ENTRYPOINT": "cli", "CLAUDE_CODE_SSE_PORT": "1",
         "ELECTRON_RUN_AS_NODE": "1", "ELECTRON_NO_ASAR": "1", "NOTIFY_SOCKET": "/x", "INVOCATION_ID": "i",
-        "JOURNAL_STREAM": "1:2", "LD_PRELOAD": "", "LD_LIBRARY_PATH": "/nowhere", "KEPT": "yes", "CLAUDE_CODE_OAUTH_TOKEN": "mine",
+        "JOURNAL_STREAM": "1:2", "LD_PRELOAD": "", "LD_LIBRARY_PATH": "/nowhere", "KEPT": "yes",
+        "CLAUDE_CODE_OAUTH_TOKEN": "mine",
     })  # fmt: skip
     stopped.start()
     with stopped.client() as c:
@@ -459,16 +460,15 @@ def test_every_spelling_of_kill(client: Client, name: object) -> None:
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [({}, "TERM"), ({"signal": ""}, "TERM"), ({"signal": None}, "TERM"), ({"signal": "int"}, "INT"), ({"signal": "SIGHUP"}, "HUP"),
+    [({}, "TERM"), ({"signal": ""}, "TERM"), ({"signal": None}, "TERM"), ({"signal": "int"}, "INT"),
+     ({"signal": "SIGHUP"}, "HUP"),
      ({"signal": 3}, "QUIT"), ({"signal": "USR1"}, "USR1"), ({"signal": "12"}, "USR2")],
 )  # fmt: skip
 def test_the_named_signal_arrives(client: Client, given: Message, name: str) -> None:
     """KILL-1, KILL-6: a trap runs, what it prints is delivered, and its exit code is told."""
     client.subscribe()
-    client.shell(
-        "p",
-        'for s in TERM INT HUP QUIT USR1 USR2; do trap "echo got $s; exit 7" $s; done; echo up; while :; do sleep 0.01; done',
-    )
+    traps = 'for s in TERM INT HUP QUIT USR1 USR2; do trap "echo got $s; exit 7" $s; done'
+    client.shell("p", f"{traps}; echo up; while :; do sleep 0.01; done")
     client.until_text("p", "up\n")
     assert client.ask("kill", {"id": "p", **given}) == {}
     events = client.until_exit("p")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HIGH_WATER = 1024 * 1024
 """Bytes of unread replies from which on a client's further requests are left in its socket."""
+_POLLED = frozenset({"isRunning", "isGuestConnected", "isProcessRunning", "isDebugLoggingEnabled"})
 IN_FLIGHT = 1024
 """Requests of one client that may be waiting at the same time."""
 
@@ -125,6 +126,8 @@ class Connection(asyncio.BufferedProtocol):
                 return self._unknown(request)
             given = request.params
             params = method.defaults if given is None else decode_params(method.kind, given)
+            if self._service.debug_requests and request.method not in _POLLED:
+                _log.debug("%s %r", request.method, params)  # the repr leaves out what is secret
             result = method.call(self._service, self, params)
         except Exception as e:
             return self._failure(request.id, request.method, e)

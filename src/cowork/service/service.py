@@ -50,7 +50,7 @@ class Service:
         self.delivery = self.processes.delivery = Delivery(self.slots, self.log, self.processes.finished)
         self.machine = Machine(paths.runtime / "machine.json", self.delivery)
         self.trees = Trees(paths.trees, self.processes.is_live)
-        self._debug_at_start = debug
+        self.debug_requests = debug
         self._zygote = zygote
         self._warned: set[str] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -65,10 +65,11 @@ class Service:
     @property
     def debug(self) -> bool:
         """Whether debug lines are logged; one switch for all connections."""
-        return logging.getLogger("cowork").isEnabledFor(logging.DEBUG)
+        return self.debug_requests
 
     @debug.setter
     def debug(self, enabled: bool) -> None:
+        self.debug_requests = enabled
         logging.getLogger("cowork").setLevel(logging.DEBUG if enabled else logging.INFO)
 
     def warm_up(self) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=msgspec.Struct)
 VERSION = 1
+HIDDEN = "…"
+"""Stands for what is not written down."""
+_SECRET_OPTIONS = frozenset({"--mcp-config", "--settings", "--agents"})
 _FIRST = "abcdefghijklmnopqrstuvwxyz"
 _REST = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -28,7 +31,7 @@ class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """``session.json``.
 
     ``kind``: "cowork" (asked for by Claude Desktop) or "shell". ``process``: the client's process id. ``name``:
-    the client's name of the session, which is also its tree's. ``isolation``: what really separates it from the
+    the client's name of the session, which is also its tree's. ``argv``: see ``without_secrets``. ``isolation``: what really separates it from the
     host: "none", "bubblewrap" or "vm". ``created``: seconds since the epoch.
     """
 
@@ -81,6 +84,23 @@ def new_id() -> str:
     # The first letter is a little uneven (256 is no multiple of 26), which costs a fraction of a bit.
     first, *rest = os.urandom(12)
     return _FIRST[first % 26] + "".join(_REST[byte & 31] for byte in rest)
+
+
+def without_secrets(argv: list[str]) -> list[str]:
+    """A command line as it may be written down: the values of options that take whole configurations are left out.
+
+    An ``--mcp-config`` carries the servers' tokens.
+    """
+    shown: list[str] = []
+    for argument in argv:
+        flag, equals, _ = argument.partition("=")
+        if shown and shown[-1] in _SECRET_OPTIONS:
+            shown.append(HIDDEN)
+        elif equals and flag in _SECRET_OPTIONS:
+            shown.append(f"{flag}={HIDDEN}")
+        else:
+            shown.append(argument)
+    return shown
 
 
 def load(path: Path, kind: type[T]) -> T:

@@ -125,7 +125,7 @@ class Spawn(Params, frozen=True):
     ``shared_cwd_path`` is from clients 2.x.
     """
 
-    secret: ClassVar[frozenset[str]] = frozenset({"env", "oauth_token"})
+    secret: ClassVar[frozenset[str]] = frozenset({"args", "env", "oauth_token"})
 
     id: str = ""
     name: str = ""

@@ -340,7 +340,7 @@ async def test_it_is_a_sink_that_tells_when_the_kernel_has_taken_the_rest() -> N
         assert not bench.connection.write_event(big)
         assert not bench.connection.writable
         assert bench.delivery.subscriber.drains == 0
-        bench.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        bench.writer.transport.resume_reading()
         assert (await bench.recv())["type"] == "a"
         assert len((await bench.recv())["type"]) == 4 << 20
         await until(lambda: bench.delivery.subscriber.drains)

@@ -10,7 +10,7 @@ import pytest
 
 from cowork.sessions import record
 from cowork.sessions.directory import ID
-from cowork.sessions.record import ChildRecord, ExitRecord, RecordError, SessionRecord
+from cowork.sessions.record import ChildRecord, ExitRecord, RecordError, SessionRecord, without_secrets
 
 
 def test_ids_are_short_lower_case_and_unlike_each_other() -> None:
@@ -64,3 +64,16 @@ def test_a_file_of_a_newer_release_is_refused_with_what_to_do(tmp_path: Path) ->
 def test_a_missing_file_is_not_a_damaged_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         record.load(tmp_path / "none", ChildRecord)
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        (["claude", "--mcp-config", '{"token":"s3cret"}', "-p"], ["claude", "--mcp-config", "…", "-p"]),
+        (["claude", '--mcp-config={"token":"s3cret"}'], ["claude", "--mcp-config=…"]),
+        (["claude", "--settings"], ["claude", "--settings"]),
+        (["sh", "-c", "echo a=b"], ["sh", "-c", "echo a=b"]),
+    ],
+)
+def test_configurations_in_arguments_are_not_written_down(argv: list[str], shown: list[str]) -> None:
+    assert without_secrets(argv) == shown
