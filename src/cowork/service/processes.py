@@ -109,7 +109,8 @@ class Processes:
         directory = SessionDirectory(self._paths.sessions, record.new_id())
         asked = SessionRecord(
             id=directory.id, kind=KIND, name=name, process=key, argv=record.without_secrets(prepared.argv),
-            executable=prepared.executable, cwd=prepared.cwd, backend=backend.name, isolation=backend.isolation, created=time.time(),
+            executable=prepared.executable, cwd=prepared.cwd, backend=backend.name,
+            isolation=backend.isolation, created=time.time(),
         )  # fmt: skip
         process = Process(key, directory, asked, self)
         process.page = directory.create(asked)

@@ -31,8 +31,8 @@ class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """``session.json``.
 
     ``kind``: "cowork" (asked for by Claude Desktop) or "shell". ``process``: the client's process id. ``name``:
-    the client's name of the session, which is also its tree's. ``argv``: see ``without_secrets``. ``isolation``: what really separates it from the
-    host: "none", "bubblewrap" or "vm". ``created``: seconds since the epoch.
+    the client's name of the session, which is also its tree's. ``argv``: see ``without_secrets``. ``isolation``: what
+    really separates it from the host: "none", "bubblewrap" or "vm". ``created``: seconds since the epoch.
     """
 
     version: int = VERSION
