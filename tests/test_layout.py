@@ -122,9 +122,7 @@ def write(path: Path, text: str) -> None:
         ("errors.py", "test_errors.py", "from cowork import errors"),
     ],
 )
-def test_a_module_named_by_its_test_file_is_fine(
-    tmp_path: Path, module: str, test_file: str, text: str
-) -> None:
+def test_a_module_named_by_its_test_file_is_fine(tmp_path: Path, module: str, test_file: str, text: str) -> None:
     write(tmp_path / "src" / module, "x = 1\n")
     write(tmp_path / "unit" / test_file, text)
     assert untested(tmp_path / "src", tmp_path / "unit") == []

@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,8 +50,8 @@ class Helper:
 
 
 @pytest.fixture
-def path(place: Place) -> Iterator[Path]:
-    yield place.run / "claude-cowork-vm.sock"
+def path(place: Place) -> Path:
+    return place.run / "claude-cowork-vm.sock"
 
 
 def daemon_pid(place: Place) -> int:

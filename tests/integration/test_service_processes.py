@@ -259,6 +259,17 @@ def test_writes_behind_a_spawn_in_the_same_breath(client: Client) -> None:
     assert client.until_text("p", "99\n") == "".join(f"{n}\n" for n in range(100))
 
 
+def test_a_stop_behind_a_spawn_that_fails(client: Client) -> None:
+    """LIFE-7, W6: it does not wait for a process that was never there."""
+    client.subscribe()
+    bad = spawning("p", "/bin/true", args=["x" * (1 << 20)])
+    client.send_raw(request("spawn", bad, "bad") + request("stopVM", id="stop"))
+    assert client.reply("bad")["success"] is False
+    client.timeout = 10.0  # less than stopVM waits for processes
+    assert client.reply("stop")["success"] is True
+    assert sorted(types([client.event(), client.event()])) == ["error", "vmStopped"]
+
+
 def test_a_full_disk(stopped: RunningDaemon) -> None:
     """G4: a spawn is refused with words, a child that prints waits, and the daemon serves on."""
     if os.getuid() != 0 or shutil.which("unshare") is None:
@@ -286,7 +297,6 @@ def test_a_full_disk(stopped: RunningDaemon) -> None:
         assert c.ask("isProcessRunning", {"id": "p"}) == {"running": True}
         c.ask("startVM")
         filler.unlink()
-        stopped.process.send_signal(0)  # type: ignore[union-attr]
         assert c.ask("kill", {"id": "p", "signal": "KILL"}) == {}
 
 
@@ -540,18 +550,14 @@ def test_killing_what_has_ended(client: Client) -> None:
 
 
 def test_killing_right_after_the_last_line(client: Client) -> None:
-    """KILL-5: what was printed comes before the exit."""
+    """KILL-5: what was printed before the kill comes before the exit, all of it."""
     client.subscribe()
-    client.shell("p", "seq 1 100000; echo result; exec sleep 1000")
-    got = ""
-    while "result\n" not in got:
-        event = client.event()
-        if not got:
-            client.send("kill", {"id": "p", "signal": "INT"}) if "result" in event["data"] else None
-        got += event["data"]
+    client.shell("p", "read -r go; seq 1 100000; echo result; exec sleep 1000")
+    client.ask("writeStdin", {"id": "p", "data": "\n"})
+    got = client.until_text("p", "result\n")
     client.send("kill", {"id": "p", "signal": "KILL"})
-    assert client.until_exit("p")[-1]["signal"] in ("SIGKILL", "SIGINT")
-    assert got.endswith("100000\nresult\n")
+    assert client.until_exit("p") == [{"type": "exit", "id": "p", "exitCode": -1, "signal": "SIGKILL"}]
+    assert got == "".join(f"{n}\n" for n in range(1, 100_001)) + "result\n"
 
 
 def test_killing_nobody(client: Client) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -225,11 +226,11 @@ def test_two_starts_at_the_same_time(stopped: RunningDaemon) -> None:
 
 def test_a_dead_daemons_socket_is_replaced(daemon: RunningDaemon) -> None:
     """STOP-2, STOP-4."""
-    inode = daemon.socket.stat().st_ino
     daemon.kill()
     assert daemon.socket.exists()
+    with pytest.raises(ConnectionRefusedError):
+        Client(daemon.socket)
     daemon.start()
-    assert daemon.socket.stat().st_ino != inode or True
     with daemon.client() as c:
         assert c.ask("isRunning") == {"running": False}
 
@@ -373,6 +374,51 @@ def test_a_connection_of_another_user_is_refused(daemon: RunningDaemon, which: s
         assert c.ask("isRunning") == {"running": False}
     if which == "service":
         assert f"uid {other_user().pw_uid}" in daemon.stderr()
+
+
+def own_tmp(daemon: RunningDaemon, prepare: str = "true") -> list[str]:
+    """What gives a daemon a /tmp of its own; its folders are in there, and it has no runtime folder."""
+    if shutil.which("unshare") is None:
+        pytest.skip("needs unshare(1)")
+    daemon.environment.update({"HOME": "/tmp/h", "XDG_STATE_HOME": "/tmp/s", "XDG_DATA_HOME": "/tmp/d"})
+    daemon.environment.pop("XDG_RUNTIME_DIR")
+    script = f'mount -t tmpfs tmpfs /tmp && mkdir -m 700 /tmp/h /tmp/s /tmp/d && {prepare} && exec "$@"'
+    return ["unshare", "-m", "/bin/sh", "-c", script, "sh"]
+
+
+@root_only
+@pytest.mark.parametrize("value", [None, "", "relative/folder"])
+def test_no_runtime_folder(stopped: RunningDaemon, value: str | None) -> None:
+    """STOP-8: then it is /tmp/cowork-UID, 0700, and the default socket is in /tmp."""
+    wrapper = own_tmp(stopped)
+    if value is not None:
+        stopped.environment["XDG_RUNTIME_DIR"] = value
+    stopped.start(sockets=[], wrapper=wrapper)
+    tmp = Path(f"/proc/{stopped.pid}/root/tmp")
+    with Client(tmp / "cowork-vm-service.sock") as c:
+        assert c.ask("isGuestConnected") == {"connected": True}
+        c.subscribe()
+        c.spawn("p", "/bin/echo", "hi")
+        assert output(c.until_exit("p"), "p") == "hi\n"
+    info = (tmp / f"cowork-{os.getuid()}").lstat()
+    assert (stat.S_IMODE(info.st_mode), info.st_uid) == (0o700, os.getuid())
+
+
+@root_only
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        ("mkdir /tmp/x && ln -s /tmp/x /tmp/cowork-0", "symbolic link"),
+        ("mkdir -m 777 /tmp/cowork-0 && chown 12345 /tmp/cowork-0", "uid 12345"),
+        ("touch /tmp/cowork-0", "not a folder"),
+    ],
+)
+def test_a_runtime_folder_that_somebody_else_has_laid_out(stopped: RunningDaemon, prepare: str, words: str) -> None:
+    """STOP-8, G50: a predictable name in /tmp is not trusted."""
+    status, said = stopped.refused(sockets=[], wrapper=own_tmp(stopped, prepare))
+    assert status == 6
+    assert words in said
+    assert "Traceback" not in said
 
 
 # -- several sockets

@@ -75,12 +75,25 @@ def settle(client: Client) -> None:
     client.ask("isRunning")
 
 
+def recorded(daemon: RunningDaemon, process: str = "p") -> tuple[int, int]:
+    """Pids of a process's leader and of its holder, which the holder notes when it has nothing else to do."""
+    found: list[tuple[int, int]] = []
+
+    def look() -> bool:
+        for session in daemon.sessions():
+            asked, child = session / "session.json", session / "child.json"
+            if child.exists() and json.loads(asked.read_text())["process"] == process:
+                note = json.loads(child.read_text())
+                found.append((note["pid"], note["holder"]))
+        return bool(found)
+
+    wait_for(look, "child.json")
+    return found[0]
+
+
 def leader(daemon: RunningDaemon) -> int:
-    """Pid of the one session's leader."""
-    (session,) = daemon.sessions()
-    pid = json.loads((session / "child.json").read_text())["pid"]
-    assert isinstance(pid, int)
-    return pid
+    """Pid of the leader."""
+    return recorded(daemon)[0]
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM"])
@@ -91,7 +104,6 @@ def test_five_ends_of_the_daemon_in_the_middle_of_a_stream(daemon: RunningDaemon
     fill = LINES * LINE // 6
     with daemon.client() as c:
         numbers(c)
-    wait_for(lambda: daemon.sessions() and (daemon.sessions()[0] / "child.json").exists())
     pid = leader(daemon)
     for turn in range(1, 6):
         with daemon.client() as c:
@@ -282,9 +294,8 @@ def test_a_holder_that_was_killed(daemon: RunningDaemon) -> None:
         c.subscribe()
         c.shell("p", "echo $$; exec sleep 1000")
         pid = int(c.until_text("p", "\n"))
-        (session,) = daemon.sessions()
         c.spawn("other", "/bin/cat")
-        os.kill(json.loads((session / "child.json").read_text())["holder"], signal.SIGKILL)
+        os.kill(recorded(daemon)[1], signal.SIGKILL)
         assert c.until_exit("p")[-1] == {"type": "exit", "id": "p", "exitCode": -1}
         wait_for(lambda: not alive(pid), "the child of a dead holder")
         assert c.ask("isProcessRunning", {"id": "p"}) == {"running": False, "exitCode": -1}
@@ -299,7 +310,7 @@ def test_a_holder_that_was_killed_while_the_daemon_was_down(daemon: RunningDaemo
         c.shell("p", "echo $$; echo kept; exec sleep 1000")
         pid = int(c.until_text("p", "kept\n").split()[0])
         settle(c)
-    holder = json.loads((daemon.sessions()[0] / "child.json").read_text())["holder"]
+    holder = recorded(daemon)[1]
     daemon.kill()
     os.kill(holder, signal.SIGKILL)
     wait_for(lambda: not alive(holder))

@@ -124,10 +124,12 @@ class RunningDaemon:
         finally:
             os.close(ready)
 
-    def refused(self, *options: str, sockets: Iterable[Path] | None = None) -> tuple[int, str]:
+    def refused(
+        self, *options: str, sockets: Iterable[Path] | None = None, wrapper: Iterable[str] = ()
+    ) -> tuple[int, str]:
         """Start one that must not come up: its exit status and what it says."""
         before = len(self.stderr())
-        status = self.launch(*options, sockets=sockets).wait(TIMEOUT)
+        status = self.launch(*options, sockets=sockets, wrapper=wrapper).wait(TIMEOUT)
         return status, self.stderr()[before:]
 
     @property

@@ -115,19 +115,21 @@ class Control:
         loop = asyncio.get_running_loop()
         buffer = bytearray()
         fds: list[int] = []
-        while len(buffer) < _LINE:
-            data, received = await _receive(client)
-            fds += received
-            if not data:
-                break
-            buffer += data
-            while (end := buffer.find(b"\n")) >= 0:
-                line = bytes(buffer[:end])
-                del buffer[: end + 1]
-                reply = await self._answer(line, fds, lent)
-                await loop.sock_sendall(client, reply + b"\n")
-        for fd in fds:
-            os.close(fd)
+        try:
+            while len(buffer) < _LINE:
+                data, received = await _receive(client)
+                fds += received
+                if not data:
+                    break
+                buffer += data
+                while (end := buffer.find(b"\n")) >= 0:
+                    line = bytes(buffer[:end])
+                    del buffer[: end + 1]
+                    reply = await self._answer(line, fds, lent)
+                    await loop.sock_sendall(client, reply + b"\n")
+        finally:
+            for fd in fds:  # those that no request has made use of
+                os.close(fd)
 
     async def _answer(self, line: bytes, fds: list[int], lent: list[Listener]) -> bytes:
         try:

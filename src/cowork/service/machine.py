@@ -5,6 +5,7 @@ On the host there is nothing to boot, so everything that clients wait for is tol
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cowork.service.delivery import Delivery
+
+
+_log = logging.getLogger(__name__)
 
 
 class _State(msgspec.Struct):
@@ -92,7 +96,11 @@ class Machine:
             return _State()
 
     def _save(self) -> None:
-        files.write_whole(str(self._path), msgspec.json.encode(self._state), sync=False)
+        try:
+            files.write_whole(str(self._path), msgspec.json.encode(self._state), sync=False)
+        except OSError as e:
+            # Only the next daemon would miss it.
+            _log.error("cannot write %s: %s", self._path, e.strerror)
 
 
 def boot_events(name: str) -> list[e.Event]:

@@ -43,7 +43,7 @@ class Prober:
 
     async def _run(self) -> None:
         while True:
-            self.note(await asyncio.to_thread(answers, self._url))
+            self.note(await tasks.in_thread(lambda: answers(self._url)))
             await asyncio.sleep(self._period)
 
     def note(self, reachable: bool) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _UP = 10.0
 """Seconds that a zygote may take to come up on a loaded machine."""
+_DOWN = 1.0
+"""Seconds that it may take to end once nobody speaks to it."""
 _MAIN = str(Path(cowork.holder.__file__).with_name("__main__.py"))
 
 
@@ -119,7 +121,11 @@ class Zygote:
             self._sock.close()
             self._sock = None
         if self._process is not None:
-            self._process.wait()
+            try:
+                self._process.wait(_DOWN)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
 

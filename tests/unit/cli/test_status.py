@@ -1,4 +1,4 @@
-"""What ``cowork status`` makes of what it finds."""
+"""``cowork.cli.status``: what it makes of what it finds."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from cowork.service.connection import HIGH_WATER, IN_FLIGHT, Connection
 from cowork.service.methods import Method
 from cowork.wire import replies
 from cowork.wire.codec import result_suffix
-from cowork.wire.requests import GetNetworkDrives, Params
+from cowork.wire.requests import GetNetworkDrives, Params, WriteStdin
 from tests.support.client import HEADER, frame, raw_frame
 from tests.support.service import until
 
@@ -64,7 +64,12 @@ class Bench:
         self.warnings: list[str] = []
         self.delivery = FakeDelivery()
         self.service = SimpleNamespace(
-            methods={}, uid=os.getuid(), connections=set(), delivery=self.delivery, warn_once=self.warnings.append
+            methods={},
+            uid=os.getuid(),
+            debug_requests=False,
+            connections=set(),
+            delivery=self.delivery,
+            warn_once=self.warnings.append,
         )
         self.dialect = dialect
 
@@ -356,3 +361,17 @@ async def test_another_user_is_refused(monkeypatch: pytest.MonkeyPatch, caplog: 
             assert await bench.reader.read() == b""
         assert bench.service.connections == set()
     assert f"uid {os.getuid() + 1}" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_requests_are_logged_when_asked_for_without_what_is_secret(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.service.debug_requests = True
+    bench.method("write", lambda: None, WriteStdin)
+    caplog.set_level(logging.DEBUG)
+    async with bench:
+        bench.writer.write(frame({"method": "write", "id": 1, "params": {"id": "p", "data": "SECRET"}}))
+        assert (await bench.recv())["success"] is True
+    assert "write" in caplog.text
+    assert "'p'" in caplog.text
+    assert "SECRET" not in caplog.text

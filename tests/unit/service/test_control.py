@@ -83,7 +83,7 @@ async def bench(place: Place) -> AsyncIterator[Bench]:
     yield made
     made.control.close()
     await turns()
-    assert len(os.listdir("/proc/self/fd")) <= before + 1, "descriptors stay open"
+    assert len(os.listdir("/proc/self/fd")) == before, "descriptors stay open"
 
 
 @pytest.mark.asyncio
