@@ -105,7 +105,7 @@ class FakeZygote:
         """For the type checker."""
         return cast("Zygote", self)
 
-    def start(self) -> None:
+    async def ready(self) -> None:
         """Count."""
         self.starts += 1
 

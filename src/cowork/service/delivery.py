@@ -37,8 +37,8 @@ SILENCE = 0.05
 """Seconds after which the beginning of a line is passed on without its end."""
 PATIENCE = 0.5
 """Seconds for which a line may grow before its beginning is passed on although there is no silence (a row of dots)."""
-BURST = 4
-"""Events written in one go before others get their turn of the loop."""
+BURST = 64 * 1024
+"""Bytes written in one go before others get their turn of the loop: one large event, or many small ones."""
 
 _log = logging.getLogger(__name__)
 
@@ -195,13 +195,15 @@ class Subscriber:
 
     def _pump(self) -> None:
         self._scheduled = False
-        for _ in range(BURST):
+        written = 0
+        while written < BURST:
             if self._closed or self._in_flight is not None or not self._sink.writable:
                 return
             found = self._next()
             if found is None:
                 return
             self._in_flight = found
+            written += len(self._buffer)
             if not self._sink.write_event(self._buffer):
                 return
             self._commit()

@@ -126,6 +126,7 @@ class Processes:
             RpcError: it could not be started; nothing of it is left.
         """
         try:
+            await self._zygote.ready()
             await process.start(self._zygote.channel(), self._spec(process.directory, prepared, process.record))
         except (CoworkError, OSError):
             self._drop(process)

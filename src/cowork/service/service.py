@@ -72,10 +72,6 @@ class Service:
         self.debug_requests = enabled
         logging.getLogger("cowork").setLevel(logging.DEBUG if enabled else logging.INFO)
 
-    def warm_up(self) -> None:
-        """A spawn is to be expected: have the zygote ready."""
-        self._zygote.start()
-
     def warn_once(self, text: str) -> None:
         """One log line per text, however often it happens."""
         if text not in self._warned and len(self._warned) < 1000:

@@ -12,6 +12,8 @@ import cowork.holder
 from cowork.errors import HolderError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from cowork.holder.spec import StartSpec
 
 _UP = 10.0
@@ -45,6 +47,7 @@ class Zygote:
         self._sock: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
+        self._coming: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -59,7 +62,7 @@ class Zygote:
         """
         if self._process is not None and self._process.poll() is None:
             return
-        self.close()
+        self._reset()
         ours, theirs = socket.socketpair()
         role = "scoped-zygote" if self._scope else "zygote"
         command = [*self._scope, *holder_command(role, theirs.fileno(), self._descriptors)]
@@ -75,6 +78,42 @@ class Zygote:
             theirs.close()
         self._sock = ours
 
+    async def ready(self) -> None:
+        """Wait, on the event loop, until a zygote is up; ``channel`` does not block then.
+
+        Raises:
+            HolderError: it cannot be started.
+        """
+        import asyncio  # the command line uses this module without it
+
+        from cowork.linux import tasks
+
+        if self._process is not None and self._process.poll() is not None:
+            self._reset()  # it was killed
+        if not self._ready:
+            if self._coming is None or self._coming.done():
+                # One for all who wait: a descriptor has one reader only.
+                self._coming = tasks.start(self._come_up(), "zygote")
+            await asyncio.shield(self._coming)
+
+    async def _come_up(self) -> None:
+        import asyncio
+
+        while not self._ready:
+            self.start()
+            assert self._sock is not None
+            self._sock.setblocking(False)
+            try:
+                data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._sock, 1), _UP)
+            except OSError:
+                data = b""
+            self._ready = data == b"r"
+            if not self._ready:
+                self._reset()
+                if not self._scope:
+                    raise HolderError("the zygote ends as soon as it is started")
+                self._scope = []
+
     def channel(self) -> socket.socket:
         """A channel to a new holder that waits for BEGIN on it. Waits for a zygote that is just being started.
 
@@ -88,7 +127,7 @@ class Zygote:
                     self.start()
                     if self._is_up() and self._hand_over(theirs):
                         return ours
-                    self.close()
+                    self._reset()
                 raise HolderError("the zygote ends as soon as it is started")
             except HolderError:
                 ours.close()
@@ -116,6 +155,12 @@ class Zygote:
 
     def close(self) -> None:
         """Let it end; its holders live on."""
+        if self._coming is not None:
+            self._coming.cancel()
+            self._coming = None
+        self._reset()
+
+    def _reset(self) -> None:
         self._ready = False
         if self._sock is not None:
             self._sock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -79,3 +80,31 @@ def test_begin_on_the_wire() -> None:
         ((kind, body),) = m.Splitter().feed(theirs.recv(1 << 16))
     assert kind == m.BEGIN
     assert StartSpec.decode(body) == spec
+
+
+@pytest.mark.asyncio
+async def test_everybody_waits_for_the_same_zygote() -> None:
+    zygote = starter.Zygote()
+    try:
+        await asyncio.gather(*(zygote.ready() for _ in range(5)))
+        first = zygote.pid
+        assert first is not None
+        for _ in range(3):
+            zygote.channel().close()
+        os.kill(first, signal.SIGKILL)
+        await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        await asyncio.gather(*(zygote.ready() for _ in range(5)))
+        assert zygote.pid not in (None, first)
+        zygote.channel().close()
+    finally:
+        zygote.close()
+
+
+@pytest.mark.asyncio
+async def test_a_scope_that_is_refused_is_done_without_on_the_loop_too() -> None:
+    zygote = starter.Zygote(["/bin/false"])
+    try:
+        await zygote.ready()
+        zygote.channel().close()
+    finally:
+        zygote.close()

@@ -40,7 +40,6 @@ def start_vm(service: Service, caller: Connection, p: r.StartVM) -> Answer:
 
     def begin() -> None:
         service.machine.start(name, p.api_probe_url)
-        service.warm_up()
 
     return Answer(after=begin)
 

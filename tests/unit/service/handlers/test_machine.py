@@ -26,15 +26,13 @@ def call(method: str, service: Any, caller: Any = None, /, **params: Any) -> Any
 )  # fmt: skip
 def test_a_start_happens_behind_its_reply(params: dict[str, str], name: str) -> None:
     done: list[object] = []
-    service = SimpleNamespace(
-        machine=SimpleNamespace(start=lambda *a: done.append(a)), warm_up=lambda: done.append("warm")
-    )
+    service = SimpleNamespace(machine=SimpleNamespace(start=lambda *a: done.append(a)))
     answer = call("startVM", service, api_probe_url="u", **params)
     assert isinstance(answer, Answer)
     assert (answer.result, answer.error, done) == (None, None, [])
     assert answer.after is not None
     answer.after()
-    assert done == [(name, "u"), "warm"]
+    assert done == [(name, "u")]
 
 
 @pytest.mark.parametrize(
