@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from string import ascii_letters
 
 import pytest
 
-from tests.support.claude import MARKS, STREAM, Child, Conversation, claude_binary, cli_environment, project_slug
+from tests.support.claude import (
+    MARKS,
+    STREAM,
+    Child,
+    Conversation,
+    claude_binary,
+    cli_environment,
+    path_hash,
+    project_slug,
+)
 from tests.support.client import Message
 from tests.support.daemon import TAG, Place
 from tests.support.mock_api import MockApi, Step, script
@@ -64,6 +74,10 @@ def ready(child: Child) -> Conversation:
     talk = child.talk()
     talk.initialize()
     return talk
+
+
+def utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
 
 
 def transcripts(place: Place) -> list[Path]:
@@ -190,13 +204,19 @@ def test_a_project_is_named_after_its_folder(start: Start, place: Place, work: P
     assert project_slug(str(folder)) == f"{project_slug(str(work))}-{slug}"
 
 
-@pytest.mark.parametrize(("units", "last"), [(200, "x"), (201, "x"), (230, "😀"), (260, "é")])
-def test_a_long_project_name_is_cut(start: Start, place: Place, work: Path, units: int, last: str) -> None:
-    folder = work / ("d" * 60) / ("😀" * 30)
-    width = len(last.encode("utf-16-le")) // 2
-    length = units - len(str(folder).encode("utf-16-le")) // 2 - 1
-    folder = folder / ("y" * (length % width) + last * (length // width))
+@pytest.mark.parametrize(
+    ("units", "last", "negative"), [(200, "x", False), (201, "x", False), (230, "😀", True), (260, "é", True)]
+)
+def test_a_long_project_name_is_cut(
+    start: Start, place: Place, work: Path, units: int, last: str, negative: bool
+) -> None:
+    parent = work / ("d" * 60) / ("😀" * 30)
+    left = units - utf16_units(f"{parent}/a")
+    names = (first + "y" * (left % utf16_units(last)) + last * (left // utf16_units(last)) for first in ascii_letters)
+    folder = next(parent / name for name in names if (path_hash(f"{parent}/{name}") < 0) == negative)
     folder.mkdir(parents=True)
+    assert utf16_units(str(folder)) == units
+
     child = start(cwd=folder)
     session = ready(child).turn("hello")["session_id"]
     assert child.end() == 0

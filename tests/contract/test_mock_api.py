@@ -77,6 +77,7 @@ def test_the_step_follows_from_the_answers_after_the_prompt(http_client: http.cl
     assert said(http_client, *before, prompt, model("one"), human("<note>")) == "two"
     assert said(http_client, *before, prompt, model("one"), human(), model("two")) == "mock: the script is over"
     assert said(http_client, *before, prompt, model("one"), human("[a note]", "next")) == "mock: next"
+    assert said(http_client, *before, prompt, model("one"), human("Not by SendUserMessage?")) == "two"
 
 
 def test_reminders_are_no_part_of_a_prompt(http_client: http.client.HTTPConnection) -> None:

@@ -82,17 +82,25 @@ def cli_environment(home: Path, api_url: str, tmp: Path) -> dict[str, str]:
 
 def project_slug(path: str) -> str:
     """Name of the folder below ``projects`` that holds the transcripts of a working directory (its real path)."""
-    data = path.encode("utf-16-le")
-    units = [int.from_bytes(data[i : i + 2], "little") for i in range(0, len(data), 2)]
-    slug = "".join(chr(u) if u < 128 and chr(u).isalnum() else "-" for u in units)
+    slug = "".join(chr(unit) if unit < 128 and chr(unit).isalnum() else "-" for unit in _utf16(path))
     if len(slug) <= 200:
         return slug
-    sum32 = functools.reduce(lambda h, unit: (h * 31 + unit) & 0xFFFFFFFF, units, 0)
-    rest, digits = min(sum32, (1 << 32) - sum32), ""  # the absolute value of the signed number
+    rest, digits = abs(path_hash(path)), ""
     while rest or not digits:
         rest, digit = divmod(rest, 36)
         digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
     return f"{slug[:200]}-{digits}"
+
+
+def path_hash(path: str) -> int:
+    """The signed 32-bit number that tells long paths with the same beginning apart."""
+    unsigned = functools.reduce(lambda sum, unit: (sum * 31 + unit) & 0xFFFFFFFF, _utf16(path), 0)
+    return unsigned - (1 << 32) if unsigned >> 31 else unsigned
+
+
+def _utf16(text: str) -> list[int]:
+    data = text.encode("utf-16-le")
+    return [int.from_bytes(data[i : i + 2], "little") for i in range(0, len(data), 2)]
 
 
 # -- the conversation

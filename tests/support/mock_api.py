@@ -27,8 +27,8 @@ from tests.support.client import TIMEOUT, Message
 
 _OPENING = "[[mock "
 _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
-# How the CLI's own notes in a user's name begin; a test's prompt must not.
-_NOTES = ("<", "[", "You ended the turn without")
+# What the CLI itself writes in a user's name looks like this; a test's prompt must not.
+_NOTE = re.compile(r"[<\[]|.*SendUserMessage", re.DOTALL)
 
 
 class ApiError(TypedDict, total=False):
@@ -181,7 +181,7 @@ def _last_prompt(messages: list[Message]) -> tuple[int, str]:
     for at in range(len(messages) - 1, -1, -1):
         if messages[at].get("role") == "user":
             texts = [_REMINDER.sub("", b["text"]).strip() for b in _blocks(messages[at]) if b.get("type") == "text"]
-            typed = [t for t in texts if t.startswith(_OPENING) or (t and not t.startswith(_NOTES))]
+            typed = [t for t in texts if t.startswith(_OPENING) or (t and not _NOTE.match(t))]
             if typed:
                 return at, "\n".join(typed)
     return -1, ""

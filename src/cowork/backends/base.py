@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from cowork.translate.sessionmap import SessionMap
 from cowork.wire.requests import Mount
 
 
@@ -36,13 +37,18 @@ class SpawnRequest(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A command line ready to be held. ``failed_mounts`` names the mounts that the process will not see."""
+    """A command line ready to be held.
+
+    ``failed_mounts`` names the mounts that the process will not see. ``session`` is how guest paths are translated
+    in what is written to it and read from it; None where they are real inside.
+    """
 
     argv: list[str]
     executable: str
     env: dict[str, str]
     cwd: str
     failed_mounts: list[str]
+    session: SessionMap | None = None
 
     def __repr__(self) -> str:
         return f"Prepared(executable={self.executable!r}, cwd={self.cwd!r})"

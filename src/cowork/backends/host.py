@@ -1,15 +1,29 @@
-"""The host backend: the process runs as the user, with the user's files and network. No isolation, and it says so."""
+"""The host backend: the process runs as the user, with the user's files and network. No isolation, and it says so.
+
+Guest paths do not exist here, so they are translated wherever they occur: in the working directory, the environment,
+the arguments, and later in what is written to and read from the session (service/).
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+from typing import TYPE_CHECKING
 
+from cowork.backends import transcripts
 from cowork.backends.base import Availability, Backend, Prepared, SpawnRequest
 from cowork.backends.environment import child_environment
+from cowork.backends.mounts import link_mounts, resolve_mounts
 from cowork.backends.programs import find_program
 from cowork.errors import RpcError
-from cowork.translate.paths import guest_to_tree, resolve_subpath
+from cowork.translate.arguments import allowed_disallowed_tools, brief, map_arguments, map_text, resume_id
+from cowork.translate.matcher import GuestToHost
+from cowork.translate.paths import GUEST_ROOT
+from cowork.translate.sessionmap import SessionMap
+from cowork.translate.workdir import choose_workdir
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -26,37 +40,70 @@ class HostBackend(Backend):
 
     def prepare(self, request: SpawnRequest) -> Prepared:
         """See ``Backend.prepare``."""
-        cwd = _working_directory(request)
-        env = child_environment(request.inherited, request.env, token=request.token, cwd=cwd)
+        home = os.path.realpath(request.home)
+        mounts = resolve_mounts(request.mounts, home=home)
+        link_mounts(request.tree, mounts.mapped)
+        session = SessionMap(request.name, str(request.tree), mounts.mapped)
+        to_host = GuestToHost(session)
+        wanted = map_environment(request.env, to_host)
+        cwd = _working_directory(request, session, wanted, home)
+        env = child_environment(request.inherited, wanted, token=request.token, cwd=cwd)
+        outputs = next((m.host for m in session.mounts if m.name == "outputs"), None)
+        args = allowed_disallowed_tools(map_arguments(request.args, to_host), request.env)
+        args = brief(args, request.env, outputs)
         executable = find_program(request.command, path=env.get("PATH", ""), home=str(request.home), sdk=request.sdk)
+        if any(mount.mode == "ro" for mount in session.mounts):
+            _log.warning(
+                "session %s: read-only mounts can be written to, the host backend isolates nothing", session.name
+            )
         return Prepared(
-            argv=[executable if request.command.startswith("/") else request.command, *request.args],
-            executable=executable, env=env, cwd=cwd, failed_mounts=_unseen(request),
+            argv=[executable if request.command.startswith("/") else request.command, *args], executable=executable,
+            env=env, cwd=cwd, failed_mounts=mounts.failed, session=session,
         )  # fmt: skip
 
 
-def _unseen(request: SpawnRequest) -> list[str]:
-    """Mounts that the process will not find in its tree. A file as source is left out without being a failure:
-    clients hand every mount to the CLI as ``--add-dir``, which takes no files."""
-    failed = []
-    for name, mount in sorted(request.mounts.items()):
-        source = resolve_subpath(mount.path, str(request.home), os.path.exists)
-        if os.path.isfile(source):
-            _log.info("mount %s is a file; left out on the host", name)
-        else:
-            failed.append(name)
-    return failed
+def map_environment(env: Mapping[str, str | None], to_host: GuestToHost) -> dict[str, str | None]:
+    """The requested variables with host paths. One that names another session's guest path is unset: the CLI would
+    take it for a folder that it may make (fault N24)."""
+    out: dict[str, str | None] = {}
+    for name, value in env.items():
+        mapped = value if value is None else map_text(value, to_host)
+        foreign = mapped is not None and mapped.startswith(f"{GUEST_ROOT}/") and name != "CLAUDE_CODE_TAGS"
+        if foreign:
+            _log.warning("variable %s names a path of another session; left out", name)
+        out[name] = None if foreign else mapped
+    return out
 
 
-def _working_directory(request: SpawnRequest) -> str:
-    """The session's tree for an empty cwd or a guest path that is not there; else the folder that was asked for."""
-    if not request.cwd:
-        return str(request.tree)
-    inside = guest_to_tree(request.cwd, request.name, str(request.tree))
-    if inside is not None:
-        return inside if os.path.isdir(inside) else str(request.tree)
-    if not request.cwd.startswith("/"):
+def _working_directory(
+    request: SpawnRequest, session: SessionMap, env: Mapping[str, str | None], home: str
+) -> str:  # fmt: skip
+    """Where the session works, with its conversation where the CLI looks for it from there."""
+    if request.cwd and not request.cwd.startswith("/"):
         raise RpcError(f"working directory {request.cwd}: must be an absolute path")
-    if not os.path.isdir(request.cwd):
-        raise RpcError(f"working directory {request.cwd}: no such directory")
-    return request.cwd
+    if request.cwd.startswith(f"{GUEST_ROOT}/") and session.to_host(request.cwd) is None:
+        raise RpcError(f"working directory {request.cwd}: no folder of this session")
+    resume = resume_id(request.args)
+    config = _config_folder(session, env)
+    slugs = transcripts.slugs_with(config, resume) if resume and config else set()
+    hint = request.env.get("CLAUDE_CODE_WORKSPACE_HOST_PATHS") or ""
+    chosen = choose_workdir(
+        session, cwd=request.cwd, hint=hint, home=home, resolve=_real_folder, transcript_slugs=slugs,
+    )  # fmt: skip
+    if not os.path.isdir(chosen.path):
+        raise RpcError(f"working directory {chosen.path}: no such directory")
+    _log.debug("session %s works in %s: %s", session.name, chosen.path, chosen.reason)
+    if resume and config:
+        transcripts.heal(config, resume, os.path.realpath(chosen.path))
+    return chosen.path
+
+
+def _config_folder(session: SessionMap, env: Mapping[str, str | None]) -> str:
+    """The CLI's configuration folder: the mount ``.claude``, or what the client says; nothing if neither is there."""
+    mounted = next((m.host for m in session.mounts if m.name == ".claude"), None)
+    return mounted or env.get("CLAUDE_CONFIG_DIR") or ""
+
+
+def _real_folder(path: str) -> str | None:
+    real = os.path.realpath(path)
+    return real if os.path.isdir(real) else None

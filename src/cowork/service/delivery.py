@@ -63,7 +63,9 @@ class Source:
         self.exit_told = bool(page.state(slot) & EXIT_TAKEN)
         self._slot = slot
         self._reader = SpoolReader(process.directory.spool)
-        self._cutter = Cutter(self._reader, page.position(slot, 1), page.position(slot, 2))
+        translation = process.translation
+        transform = None if translation is None else translation.output
+        self._cutter = Cutter(self._reader, page.position(slot, 1), page.position(slot, 2), transform=transform)
         self._told_segment = self._cutter.scanned // SEGMENT
         self.silence: asyncio.TimerHandle | None = None
         self.patience_ends = 0.0
@@ -96,7 +98,13 @@ class Source:
         if piece is not None:
             stdout, stderr = piece.stdout, piece.stderr
             kind = Stdout if piece.stream == STDOUT else Stderr
-            return kind(process.key, piece.text), lambda: self._taken(stdout, stderr)
+            text = piece.text
+            if process.translation is not None and kind is Stdout:
+                text = process.translation.intercept(text, stdout, process.write_now)
+                if not text:
+                    self._taken(stdout, stderr)
+                    return self.next()
+            return kind(process.key, text), lambda: self._taken(stdout, stderr)
         self.flush = False
         if process.exit is None:
             return None

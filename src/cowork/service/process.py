@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cowork.holder.spec import StartSpec
+    from cowork.service.translation import Translation
     from cowork.sessions.directory import SessionDirectory
     from cowork.sessions.record import ExitRecord, SessionRecord
     from cowork.sessions.status import HolderStatus, StartFailure
@@ -35,9 +36,15 @@ class ProcessOwner(Protocol):
 
 
 class Process:
-    """State of one process; implements ``LinkOwner``. ``key`` is the client's id for it."""
+    """State of one process; implements ``LinkOwner``.
 
-    def __init__(self, key: str, directory: SessionDirectory, record: SessionRecord, owner: ProcessOwner) -> None:
+    ``key`` is the client's id for it, ``translation`` what turns its paths into the guest's and back, if anything does.
+    """
+
+    def __init__(
+        self, key: str, directory: SessionDirectory, record: SessionRecord, owner: ProcessOwner,
+        translation: Translation | None = None,
+    ) -> None:  # fmt: skip
         self.key = key
         self.directory = directory
         self.record = record
@@ -46,6 +53,7 @@ class Process:
         self.exit: ExitRecord | None = None
         self.stopped = asyncio.get_running_loop().create_future()
         self._owner = owner
+        self.translation = translation
         self._link: HolderLink | None = None
         self._started: asyncio.Future[None] | None = None
         self._closed = False
@@ -117,6 +125,15 @@ class Process:
         if self._waiting is not None:
             self._waiting.append(lambda: self.write(data, done))
         elif self.exit is not None or self._link is None:
+            done("ended")
+        elif self.translation is None:
+            self._link.write(data, done)
+        else:
+            self.translation.write(data, done, self._link.write)
+
+    def write_now(self, data: bytes, done: Callable[[str | None], None]) -> None:
+        """Write as it is, behind what has been written."""
+        if self.exit is not None or self._link is None:
             done("ended")
         else:
             self._link.write(data, done)

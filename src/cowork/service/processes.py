@@ -14,11 +14,12 @@ from cowork.holder.page import Page
 from cowork.holder.spec import StartSpec
 from cowork.linux import tasks
 from cowork.service.process import Process
+from cowork.service.translation import Translation
 from cowork.sessions import record
 from cowork.sessions.blocking import socket_path
 from cowork.sessions.directory import SessionDirectory, list_sessions
 from cowork.sessions.leftovers import bury, call_holder, holder_lives
-from cowork.sessions.record import SessionRecord
+from cowork.sessions.record import MountRecord, SessionRecord
 from cowork.sessions.spool import trim
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cowork.paths import Paths
     from cowork.service.delivery import Delivery
     from cowork.sessions.starter import Zygote
+    from cowork.translate.sessionmap import SessionMap
 
 KIND = "cowork"
 CALLS = 6
@@ -48,6 +50,7 @@ class Processes:
         self._by_key: dict[str, Process] = {}
         self._ended: OrderedDict[str, SessionDirectory] = OrderedDict()
         self._exit_codes: OrderedDict[str, int] = OrderedDict()
+        self._maps: OrderedDict[str, SessionMap] = OrderedDict()
         self.delivery: Delivery
 
     # -- finding
@@ -73,6 +76,10 @@ class Processes:
         if process is None or process.exit is None:
             return process is not None, self._exit_codes.get(key) if process is None else None
         return False, process.exit.exit_code
+
+    def map_of(self, name: str) -> SessionMap | None:
+        """How guest paths of the session of that name are translated, by its youngest process; None if it had none."""
+        return self._maps.get(name)
 
     def is_live(self, name: str) -> bool:
         """Whether a process of the session of that name runs or is being started."""
@@ -110,14 +117,29 @@ class Processes:
         asked = SessionRecord(
             id=directory.id, kind=KIND, name=name, process=key, argv=record.without_secrets(prepared.argv),
             executable=prepared.executable, cwd=prepared.cwd, backend=backend.name,
-            isolation=backend.isolation, created=time.time(),
+            isolation=backend.isolation, created=time.time(), translated=prepared.session is not None,
+            mounts=[MountRecord(*mount) for mount in prepared.session.mounts] if prepared.session else [],
+            remote=prepared.env.get("CLAUDE_CODE_BRIEF") == "1",
         )  # fmt: skip
-        process = Process(key, directory, asked, self)
+        process = Process(key, directory, asked, self, self._translation(asked))
         process.page = directory.create(asked)
         process.expect_start()
         self._by_key[key] = process
         self._exit_codes.pop(key, None)
         return process
+
+    def _translation(self, asked: SessionRecord) -> Translation | None:
+        translation = Translation.of(asked, str(self._paths.trees / asked.name))
+        if translation is not None:
+            self.remember(translation.session)
+        return translation
+
+    def remember(self, session: SessionMap) -> None:
+        """Keep a session's map for ``map_of``, also when its process has ended."""
+        self._maps[session.name] = session
+        self._maps.move_to_end(session.name)
+        while len(self._maps) > 10 * ENDED_KEPT:
+            self._maps.popitem(last=False)
 
     async def start(self, process: Process, prepared: Prepared) -> None:
         """Start a process just created.
@@ -161,7 +183,7 @@ class Processes:
         return sum(1 for _ in self.live())
 
     async def _adopt(self, directory: SessionDirectory, asked: SessionRecord) -> None:
-        process = Process(asked.process, directory, asked, self)
+        process = Process(asked.process, directory, asked, self, self._translation(asked))
         process.page = Page(directory.readers)
         ended = directory.exit()
         if ended is None and not await self._connect(process):

@@ -8,6 +8,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from cowork.backends.loginshell import ask, merge
+from cowork.linux import tasks
 from cowork.service.delivery import Delivery
 from cowork.service.eventlog import EventLog
 from cowork.service.machine import Machine
@@ -43,6 +45,7 @@ class Service:
         self.sdk: str | None = None
         self.token = ""
         self.inherited = dict(os.environ)
+        self.login: asyncio.Future[None] | None = None
         umask = os.umask(0o077)
         self.processes = Processes(paths, zygote, umask)
         self.slots = Slots(paths.state / "subscribers")
@@ -59,6 +62,7 @@ class Service:
         """Take over what an earlier daemon left; returns the number of processes that still run."""
         live = await self.processes.adopt()
         self.machine.resume()
+        self.login = tasks.start(self._ask_login_shell(), "login shell")
         self._sweep()
         return live
 
@@ -71,6 +75,11 @@ class Service:
     def debug(self, enabled: bool) -> None:
         self.debug_requests = enabled
         logging.getLogger("cowork").setLevel(logging.DEBUG if enabled else logging.INFO)
+
+    async def _ask_login_shell(self) -> None:
+        """Complete the environment of sessions; the first spawn waits for this, nothing else does."""
+        own = dict(self.inherited)
+        self.inherited = merge(own, await tasks.in_thread(lambda: ask(own)))
 
     def warn_once(self, text: str) -> None:
         """One log line per text, however often it happens."""

@@ -13,10 +13,14 @@ from cowork.wire.codec import is_stream_json
 from cowork.wire.text import complete_prefix, decode_output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cowork.sessions.spool import SpoolReader
 
 PIECE = 256 * 1024
 """Most bytes of one piece."""
+_WORD = 4096
+"""Bytes of the longest path (PATH_MAX)."""
 _FULL = PIECE // 2
 """A line this long is passed on in parts rather than gathered further."""
 
@@ -66,10 +70,14 @@ class _Held:
 
 
 class Cutter:
-    """Cuts what lies between its positions and the head."""
+    """Cuts what lies between its positions and the head. ``transform`` is applied to every piece before it is text."""
 
-    def __init__(self, reader: SpoolReader, stdout: int = 0, stderr: int = 0) -> None:
+    def __init__(
+        self, reader: SpoolReader, stdout: int = 0, stderr: int = 0, *,
+        transform: Callable[[bytes], bytes] | None = None,
+    ) -> None:  # fmt: skip
         self._reader = reader
+        self._transform = transform
         self._taken = [0, stdout, stderr]
         self._scan = min(stdout, stderr)
         self._held = {STDOUT: _Held(), STDERR: _Held()}
@@ -105,7 +113,7 @@ class Cutter:
             for stream, held in self._held.items():
                 cut = len(held.data) if ended else complete_prefix(held.data, len(held.data))
                 if cut:
-                    text = decode_output(held.data[:cut])
+                    text = self._text(held.data[:cut])
                     held.drop(cut)
                     return self._piece(stream, stream, text)
         return None
@@ -132,19 +140,26 @@ class Cutter:
             cut, shown = _same_kind(_buffer, cut, midline=held.midline)
         if not cut and total >= _FULL:
             cut = complete_prefix(_buffer, total)
+            if self._transform is not None:
+                cut = _between_words(cut)
         if cut < kept or not cut:
             held.extents.append((self._scan, got))
             held.data = bytes(_view[:total])
             self._scan += got
             if not cut:
                 return None
-            text = decode_output(_view[:cut])
+            text = self._text(_view[:cut])
             held.drop(cut)
         else:
-            text = decode_output(_view[:cut])
+            text = self._text(_view[:cut])
             held.drop(kept)
             self._scan += cut - kept
         return self._piece(stream, shown, text)
+
+    def _text(self, data: bytes | memoryview) -> str:
+        if self._transform is not None:
+            data = self._transform(bytes(data))
+        return decode_output(data)
 
     def _piece(self, stream: int, shown: int, text: str) -> Piece:
         self._held[stream].midline = not text.endswith("\n")
@@ -152,6 +167,12 @@ class Cutter:
             position = held.offset_at(0) if held.data else self._scan
             self._taken[number] = max(self._taken[number], position)
         return Piece(shown, text, self._taken[STDOUT], self._taken[STDERR])
+
+
+def _between_words(cut: int) -> int:
+    """A place at or before ``cut`` in the buffer where no path can be cut in two; ``cut`` if there is none near."""
+    places = [_buffer.rfind(mark, max(0, cut - _WORD), cut) + 1 for mark in (b'"', b" ", b",")]
+    return max(places) or cut
 
 
 def _same_kind(buffer: bytearray, cut: int, *, midline: bool) -> tuple[int, int]:

@@ -27,12 +27,21 @@ _FIRST = "abcdefghijklmnopqrstuvwxyz"
 _REST = "abcdefghijklmnopqrstuvwxyz234567"
 
 
+class MountRecord(msgspec.Struct, frozen=True):
+    """A mount: the guest's name below ``mnt/``, the folder on the host, the mode that was asked for."""
+
+    name: str
+    host: str
+    mode: str = "rw"
+
+
 class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """``session.json``.
 
     ``kind``: "cowork" (asked for by Claude Desktop) or "shell". ``process``: the client's process id. ``name``:
     the client's name of the session, which is also its tree's. ``argv``: see ``without_secrets``. ``isolation``: what
     really separates it from the host: "none", "bubblewrap" or "vm". ``created``: seconds since the epoch.
+    ``translated``: guest paths are none of its own and are translated. ``remote``: its user is not at this computer.
     """
 
     version: int = VERSION
@@ -47,6 +56,9 @@ class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     isolation: str = "none"
     terminal: bool = False
     created: float = 0.0
+    mounts: list[MountRecord] = []
+    translated: bool = False
+    remote: bool = False
     history: int = 16 * 1024 * 1024
 
 

@@ -7,11 +7,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cowork.backends.mounts import check_name as check_mount_name
+from cowork.backends.mounts import link_mounts, resolve_mounts
 from cowork.backends.programs import is_program
 from cowork.errors import InvalidParams, NotFound, RpcError
 from cowork.service.reading import read_contained
-from cowork.translate.paths import guest_to_tree, resolve_subpath
+from cowork.sessions.record import MountRecord
+from cowork.translate.paths import resolve_subpath
+from cowork.translate.sessionmap import SessionMap
 from cowork.wire import replies
+from cowork.wire.requests import Mount
 
 if TYPE_CHECKING:
     from cowork.service.answer import Handler
@@ -20,26 +25,43 @@ if TYPE_CHECKING:
     from cowork.wire import requests as r
 
 
-def mount_path(service: Service, caller: Connection, p: r.MountPath) -> None:
-    """Add a folder to a live session.
+def mount_path(service: Service, caller: Connection, p: r.MountPath) -> replies.MountPath:
+    """Add a folder to a live session; its guest path.
 
     Raises:
-        RpcError: this backend cannot.
+        NotFound: no such process, or no such folder.
+        RpcError: the session's backend cannot.
     """
-    raise RpcError("mountPath is not supported by the host backend: the folder is there at the next spawn")
+    process = service.processes.get(p.process_id)
+    translation = process.translation
+    if translation is None:
+        raise RpcError("mountPath is not supported by this session's backend: the folder is there at the next spawn")
+    if problem := check_mount_name(p.mount_name):
+        raise InvalidParams(f"Invalid params: mountName: {problem}", field="mountName")
+    asked = {p.mount_name: Mount(path=p.subpath, mode=p.mode)}
+    found = resolve_mounts(asked, home=os.path.realpath(service.paths.home))
+    if not found.mapped:
+        raise NotFound(f"{p.subpath}: no such folder")
+    translation.add_mount(found.mapped[0])
+    link_mounts(Path(translation.session.tree), tuple(translation.session.mounts))
+    service.processes.remember(translation.session)
+    process.record.mounts = [MountRecord(*mount) for mount in translation.session.mounts]
+    process.directory.write_record(process.record)
+    return replies.MountPath(f"{translation.session.root}/mnt/{p.mount_name}")
 
 
 async def read_file(service: Service, caller: Connection, p: r.ReadFile) -> replies.FileContent:
-    """The bytes of a file of the session's tree, as base64."""
+    """The bytes of a file that the session sees, in its tree or a mount, as base64."""
     if "\0" in p.file_path or not p.file_path:
         raise InvalidParams("Invalid params: filePath must be a path", field="filePath")
     name = session_of(service, p.process_name)
-    tree = service.trees.path(name)
-    host = guest_to_tree(p.file_path, name, str(tree)) or p.file_path
+    session = service.processes.map_of(name) or SessionMap(name, str(service.trees.path(name)))
+    host = session.to_host(p.file_path) or p.file_path
     if not host.startswith("/"):
-        host = os.path.join(tree, host)
+        host = os.path.join(session.tree, host)
+    roots = [Path(session.tree), *(Path(mount.host) for mount in session.mounts)]
     # On a thread: a slow disk must not hold up the other clients.
-    return replies.FileContent(await asyncio.to_thread(read_contained, Path(host), [tree]))
+    return replies.FileContent(await asyncio.to_thread(read_contained, Path(host), roots))
 
 
 def session_of(service: Service, process_name: str) -> str:

@@ -39,6 +39,8 @@ def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer | Awaitabl
 
     The process is known when this returns: what is pipelined behind its spawn reaches it.
     """
+    if service.login is not None and not service.login.done():
+        return _spawn_later(service, caller, p, service.login)
     key = p.id or service.processes.free_key()
     try:
         check_spawn(p)
@@ -48,6 +50,13 @@ def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer | Awaitabl
     except (CoworkError, OSError) as e:
         return _refusal(service, key, e)
     return _start(service, process, prepared)
+
+
+async def _spawn_later(service: Service, caller: Connection, p: r.Spawn, login: asyncio.Future[None]) -> Answer:
+    """The first spawn of a daemon that has just been started: its login environment is still being found out."""
+    await asyncio.wait([login])
+    answer = spawn(service, caller, p)
+    return answer if isinstance(answer, Answer) else await answer
 
 
 async def _start(service: Service, process: Process, prepared: Prepared) -> Answer:

@@ -1,0 +1,135 @@
+"""The translation of one session's streams, where guest paths are not real inside (the host backend).
+
+Clients write and read guest paths, the session host paths. Requests that the virtual machine's runtime would answer
+are answered here, through the same stdin, between two lines of the client's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from cowork.service import present
+from cowork.service.stdin import StdinFilter
+from cowork.sessions.steps import speaks_stream_json
+from cowork.translate.matcher import GuestToHost, HostToGuest
+from cowork.translate.sessionmap import MappedMount, SessionMap
+
+if TYPE_CHECKING:
+    from cowork.sessions.record import SessionRecord
+
+SILENCE = 0.05
+"""Seconds after which the end of an unfinished line is passed on although a path in it may be cut."""
+
+Done: TypeAlias = Callable[[str | None], None]
+Write: TypeAlias = Callable[[bytes, Done], None]
+
+
+class Translation:
+    """State of one session's translation; survives a daemon only as what session.json says of the mounts."""
+
+    def __init__(self, session: SessionMap, *, stream_json: bool, remote: bool) -> None:
+        self.session = session
+        self._to_guest = HostToGuest(session)
+        self._stdin = StdinFilter(GuestToHost(session), skills=stream_json)
+        self._stream_json = stream_json
+        self._remote = remote
+        self._answered = 0
+        self._at_line_start = True
+        self._answers: list[bytes] = []
+        self._silence: asyncio.TimerHandle | None = None
+        self._out: Write | None = None
+
+    @classmethod
+    def of(cls, record: SessionRecord, tree: str) -> Translation | None:
+        """The translation of a recorded session; None for one whose guest paths are real."""
+        if not record.translated:
+            return None
+        mounts = tuple(MappedMount(m.name, m.host, m.mode) for m in record.mounts)
+        session = SessionMap(record.name, tree, mounts)
+        return cls(session, stream_json=speaks_stream_json(record.argv), remote=record.remote)
+
+    def add_mount(self, mount: MappedMount) -> None:
+        """One more folder from now on; one of the same name is replaced."""
+        others = [m for m in self.session.mounts if m.name != mount.name]
+        self.session = SessionMap(self.session.name, self.session.tree, (*others, mount))
+        self._to_guest = HostToGuest(self.session)
+        held, self._stdin = self._stdin.held, StdinFilter(GuestToHost(self.session), skills=self._stream_json)
+        self._stdin.held = held
+
+    # -- to the session
+
+    def write(self, data: bytes, done: Done, out: Write) -> None:
+        """Pass a client's write on by ``out``; ``done`` as for ``HolderLink.write``."""
+        self._out = out
+        before = self._stdin.held
+        mapped = self._stdin.feed(data)
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        if self._stdin.held:
+            self._silence = asyncio.get_running_loop().call_later(SILENCE, self._flush)
+        if not mapped:
+            done(None)
+            return
+
+        def finished(refusal: str | None) -> None:
+            if refusal is not None and not self._stdin.held:
+                self._stdin.held = before  # nothing of it was taken, so nothing of it may be lost
+            done(refusal)
+
+        self._send(mapped, finished, out)
+
+    def _send(self, data: bytes, done: Done, out: Write) -> None:
+        out(data, done)
+        self._at_line_start = data.endswith(b"\n")
+        if self._at_line_start and self._answers:
+            answers, self._answers = self._answers, []
+            for answer in answers:
+                out(answer, _ignore)
+
+    def _flush(self) -> None:
+        self._silence = None
+        if self._out is not None and (data := self._stdin.flush()):
+            self._send(data, _ignore, self._out)
+
+    # -- from the session
+
+    def output(self, data: bytes) -> bytes:
+        """Bytes of output as the client must see them."""
+        return self._to_guest(data, json=data[:1] == b"{")
+
+    def intercept(self, text: str, end: int, out: Write) -> str:
+        """``text`` of stdout without the requests that are answered here.
+
+        Several subscribers see the same output; ``end``, its offset, tells what has been answered already.
+        """
+        if not self._stream_json or present.NEEDLE not in text:
+            return text
+        new = end > self._answered
+        self._answered = max(self._answered, end)
+        kept = []
+        for line in text.splitlines(keepends=True):
+            reply = present.answer(line, self.session.to_host, remote=self._remote)
+            if reply is None:
+                kept.append(line)
+            elif new:
+                self._answer(reply, out)
+        return "".join(kept)
+
+    def _answer(self, reply: bytes, out: Write) -> None:
+        if self._at_line_start and not self._stdin.held:
+            out(reply, _ignore)
+        else:
+            self._answers.append(reply)  # the client is in the middle of a line
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+
+def _ignore(refusal: str | None) -> None:
+    """Nobody waits for this write: a session that has ended or is full has other troubles."""
