@@ -184,10 +184,10 @@ def test_a_server_of_the_client_is_called_and_present_files_is_answered_here(
 
 
 def test_an_interrupt_and_a_turn_after_it(desktop: Desktop, subscribed: Client, api: MockApi) -> None:
-    talk = desktop.spawn(subscribed)
+    talk = desktop.spawn(subscribed, "p", "--include-partial-messages")
     talk.initialize()
-    prompt = talk.user(script({"text": "begun", "hang": 60}))
-    api.wait_for(1)
+    prompt = talk.user(script({"text": "begun", "hang": 600}))
+    talk.until("stream_event", event={"type": "content_block_stop", "index": 0})
     talk.interrupt()
     assert talk.result(prompt)["subtype"] == "error_during_execution"
     assert talk.turn("again")["result"] == "mock: again"

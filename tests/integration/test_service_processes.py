@@ -138,15 +138,59 @@ def test_nothing_of_a_command_is_shell_text(daemon: RunningDaemon, client: Clien
     assert list(daemon.place.root.rglob("INJ")) == []
 
 
-def test_a_slow_shell_start_file_is_never_run(daemon: RunningDaemon, client: Client) -> None:
-    """SPAWN-8, G34."""
+def test_a_shell_start_file_that_does_not_end_is_given_up(stopped: RunningDaemon) -> None:
+    """SPAWN-8, G34: it is run once per daemon, never for a spawn, and nothing of it is left."""
+    place = stopped.place
     for name in (".bashrc", ".profile", ".bash_profile", ".zshrc"):
-        (daemon.place.home / name).write_text(f"touch {daemon.place.root}/RAN; sleep 1000\n")
-    client.refusal("spawn", spawning("p", "no-such-program"))
-    client.subscribe()
-    client.spawn("q", "true")
-    client.until_exit("q")
-    assert not (daemon.place.root / "RAN").exists()
+        (place.home / name).write_text(f"echo $$ >> {place.root}/ran; sleep 1000\n")
+    stopped.environment["SHELL"] = "/bin/bash"
+    stopped.start()
+    with stopped.client() as client:
+        client.subscribe()
+        for number in range(3):
+            client.refusal("spawn", spawning(f"p{number}", "no-such-program"))
+            client.spawn(f"q{number}", "true")
+            client.until_exit(f"q{number}")
+    pids = (place.root / "ran").read_text().split()
+    assert len(pids) == 1
+    assert not alive(int(pids[0]))
+    named = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in place.processes()]
+    assert not [cmdline for cmdline in named if b"sleep" in cmdline]
+    assert stopped.stderr().count("does not come to an end") == 1
+
+
+def test_what_the_login_shell_adds_to_path(stopped: RunningDaemon) -> None:
+    """NixOS and nvm set PATH in the shell's start files: programs there are found."""
+    place = stopped.place
+    program(place.root / "nvm" / "only-here", 'echo "found"')
+    (place.home / ".bash_profile").write_text(f'echo noise; export PATH="{place.root}/nvm:$PATH" NVM_DIR=/n HIDDEN=1\n')
+    stopped.environment["SHELL"] = "/bin/bash"
+    stopped.start()
+    with stopped.client() as client:
+        client.subscribe()
+        client.spawn("p", "only-here")
+        assert output(client.until_exit("p"), "p") == "found\n"
+        env = env_of(client)
+    assert env["NVM_DIR"] == "/n"
+    assert "HIDDEN" not in env
+
+
+def test_requests_behind_a_spawn_that_waits_for_the_login_shell(stopped: RunningDaemon) -> None:
+    """W6: they find the process, however long the start files take."""
+    gate = stopped.place.root / "gate"
+    os.mkfifo(gate)
+    (stopped.place.home / ".bash_profile").write_text(f"read -r _ < {gate}\n")
+    stopped.environment["SHELL"] = "/bin/bash"
+    stopped.start()
+    with stopped.client() as client:
+        client.subscribe()
+        writes = b"".join(request("writeStdin", {"id": "p", "data": f"{n}\n"}, n) for n in range(3))
+        client.send_raw(request("spawn", spawning("p", "/bin/cat"), "s") + writes)
+        assert client.ask("isRunning") == {"running": False}
+        gate.write_text("go\n")
+        assert client.reply("s")["success"] is True
+        assert [client.reply(n)["success"] for n in range(3)] == [True] * 3
+        assert client.until_text("p", "2\n") == "0\n1\n2\n"
 
 
 def test_a_live_id_is_refused_and_free_again_after_the_exit(daemon: RunningDaemon, client: Client) -> None:
@@ -190,7 +234,7 @@ def test_a_name_with_everything_that_is_allowed(daemon: RunningDaemon, client: C
     name = "Brave otter's – {été} $(x) 1"
     client.subscribe()
     client.spawn("p", "/bin/pwd", name=name, cwd="")
-    assert output(client.until_exit("p"), "p") == f"{daemon.trees / name}\n"
+    assert output(client.until_exit("p"), "p") == f"/sessions/{name}\n"
     assert (daemon.trees / name).stat().st_mode & 0o777 == 0o700
 
 

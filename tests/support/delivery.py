@@ -13,8 +13,11 @@ from cowork.sessions.record import ExitRecord
 from tests.support.client import HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cowork.service.delivery import Delivery, Subscriber
     from cowork.service.process import Process
+    from cowork.service.translation import Translation
 
 PIPE = 32 * 1024
 
@@ -34,12 +37,19 @@ class FakeProcess:
         self.exit: ExitRecord | None = None
         self.told = 0
         self.delivery: Delivery | None = None
+        self.translation: Translation | None = None
+        self.written: list[bytes] = []
         self._writer = SpoolWriter(str(self.spool), history=0, limit=1 << 40, hold=True)
 
     @property
     def real(self) -> Process:
         """For the type checker."""
         return cast("Process", self)
+
+    def write_now(self, data: bytes, done: Callable[[str | None], None]) -> None:
+        """Keep what is written to stdin."""
+        self.written.append(data)
+        done(None)
 
     def _print(self, data: bytes, stream: int) -> None:
         reading, writing = os.pipe()

@@ -63,9 +63,8 @@ class Source:
         self.exit_told = bool(page.state(slot) & EXIT_TAKEN)
         self._slot = slot
         self._reader = SpoolReader(process.directory.spool)
-        translation = process.translation
-        transform = None if translation is None else translation.output
-        self._cutter = Cutter(self._reader, page.position(slot, 1), page.position(slot, 2), transform=transform)
+        out, err = page.position(slot, 1), page.position(slot, 2)
+        self._cutter = Cutter(self._reader, out, err, transform=process.translation)
         self._told_segment = self._cutter.scanned // SEGMENT
         self.silence: asyncio.TimerHandle | None = None
         self.patience_ends = 0.0

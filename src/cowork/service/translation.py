@@ -96,7 +96,12 @@ class Translation:
 
     # -- from the session
 
-    def output(self, data: bytes) -> bytes:
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        """See ``sessions.cutter.Transform``, which this is for the session's output."""
+        return self._to_guest.needles
+
+    def __call__(self, data: bytes) -> bytes:
         """Bytes of output as the client must see them."""
         return self._to_guest(data, json=data[:1] == b"{")
 

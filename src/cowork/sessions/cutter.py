@@ -6,15 +6,13 @@ stores them after it has passed a piece on can be killed at any time and go on f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cowork.holder.spool import STDERR, STDOUT
 from cowork.wire.codec import is_stream_json
 from cowork.wire.text import complete_prefix, decode_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cowork.sessions.spool import SpoolReader
 
 PIECE = 256 * 1024
@@ -27,6 +25,17 @@ _FULL = PIECE // 2
 # Filled and emptied within one call, so one is enough for all cutters of a process.
 _buffer = bytearray(PIECE)
 _view = memoryview(_buffer)
+
+
+class Transform(Protocol):
+    """What is done with bytes before they are text."""
+
+    @property
+    def needles(self) -> tuple[bytes, ...]:
+        """Bytes that hold none of these stay as they are."""
+
+    def __call__(self, data: bytes) -> bytes:
+        """The bytes to be shown."""
 
 
 class Piece(NamedTuple):
@@ -74,7 +83,7 @@ class Cutter:
 
     def __init__(
         self, reader: SpoolReader, stdout: int = 0, stderr: int = 0, *,
-        transform: Callable[[bytes], bytes] | None = None,
+        transform: Transform | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
         self._transform = transform
@@ -113,7 +122,8 @@ class Cutter:
             for stream, held in self._held.items():
                 cut = len(held.data) if ended else complete_prefix(held.data, len(held.data))
                 if cut:
-                    text = self._text(held.data[:cut])
+                    _view[:cut] = held.data[:cut]
+                    text = self._text(cut)
                     held.drop(cut)
                     return self._piece(stream, stream, text)
         return None
@@ -148,18 +158,21 @@ class Cutter:
             self._scan += got
             if not cut:
                 return None
-            text = self._text(_view[:cut])
+            text = self._text(cut)
             held.drop(cut)
         else:
-            text = self._text(_view[:cut])
+            text = self._text(cut)
             held.drop(kept)
             self._scan += cut - kept
         return self._piece(stream, shown, text)
 
-    def _text(self, data: bytes | memoryview) -> str:
+    def _text(self, cut: int) -> str:
+        """The first ``cut`` bytes of the buffer as text; copied only if there is something to transform."""
         if self._transform is not None:
-            data = self._transform(bytes(data))
-        return decode_output(data)
+            for needle in self._transform.needles:
+                if _buffer.find(needle, 0, cut) >= 0:
+                    return decode_output(self._transform(bytes(_view[:cut])))
+        return decode_output(_view[:cut])
 
     def _piece(self, stream: int, shown: int, text: str) -> Piece:
         self._held[stream].midline = not text.endswith("\n")

@@ -46,6 +46,8 @@ class _Matcher:
         quoted = {form: _quoted(new) for old, new in bases.items() if old != "/" for form in _spellings(old)}
         self._plain = _Table(plain)
         self._quoted = self._plain if plain == quoted else _Table(quoted)
+        self.needles = tuple({*self._plain.heads, *self._quoted.heads})
+        """Text that holds none of these holds no path: a search that can be done before bytes are copied."""
 
     def __call__(self, data: bytes, *, json: bool) -> bytes:
         """``data`` with every path replaced; the same object when there is none.
@@ -82,13 +84,13 @@ class _Table:
         # One common beginning for each top folder: together they are the cheap test, and each is a literal that
         # the regular expression engine looks for at the speed of a plain search.
         heads = {_common(group): group for group in groups.values()}
-        self._heads = tuple(heads)
+        self.heads = tuple(heads)
         branches = (_branch(head, group, table.values()) for head, group in heads.items())
         self._split = re.compile(rb"(%b)%b" % (b"|".join(branches), _AFTER), re.DOTALL).split
         self._new = dict(table).__getitem__
 
     def replace(self, data: bytes) -> bytes:
-        for head in self._heads:
+        for head in self.heads:
             if head in data:
                 break
         else:

@@ -79,10 +79,10 @@ def test_mounts_that_will_not_be_seen(tmp_path: Path) -> None:
     asked = request(tmp_path)
     (asked.home / "file").write_text("x")
     mounts = {"f": Mount("file"), "gone": Mount("no/such"), "abs": Mount(str(asked.home / "file"))}
-    before = sorted(tmp_path.rglob("*"))
+    before = sorted(asked.home.rglob("*"))
     assert "gone" in HostBackend().prepare(request(tmp_path, mounts=mounts)).failed_mounts
     assert {"f", "abs"} & set(HostBackend().prepare(request(tmp_path, mounts=mounts)).failed_mounts) == set()
-    assert sorted(tmp_path.rglob("*")) == before, "preparing makes nothing"
+    assert sorted(asked.home.rglob("*")) == before, "nothing is made where the user's folders are"
 
 
 def test_nothing_is_started_for_a_command_that_is_not_there(tmp_path: Path) -> None:

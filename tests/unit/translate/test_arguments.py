@@ -55,7 +55,7 @@ def mapped(line: str) -> str:
         (f"--resume {V} {V}", f"--resume {V} {TREE}"), (f"-r {V}", f"-r {V}"), (f"--resume={V}", f"--resume={V}"),
         (f"--mcp-config {V}/a {V}/b -p {V}", f"--mcp-config {V}/a {V}/b -p {TREE}"),
         (f"--mcp-config={V}/a", f"--mcp-config={V}/a"),
-        ("", ""), ("-", "-"),
+        ("", ""), ("-", "-"), ("--add-dir - /sessions/fox/a", "--add-dir -"),
     ],
 )  # fmt: skip
 def test_paths_in_arguments(line: str, expected: str) -> None:
@@ -73,7 +73,8 @@ def test_paths_in_arguments(line: str, expected: str) -> None:
         ("Edit(//sessions/fox/x,y/**),Read", "Read"), ("Edit(//sessions/fox/**)", None), ("", ""), (" , ", " , "),
         ("Read,  Edit", "Read,  Edit"), ("Edit(//sessions/fox/**) Edit(/sessions/fox/(a) b/**)", None),
         (f"Edit(/{V}/mnt/proj/../../x)", None), ("Bash(cat /sessions/fox/x)", "Bash(cat /sessions/fox/x)"),
-        ("Edit(//sessions/fox/x", "Edit(//sessions/fox/x"), (f"a),Edit(/{V}/mnt/p)", "a),Edit(//srv/p)"),
+        ("a),Edit(//sessions/fox/x)", "a)"), ("Edit(//sessions/fox/x", "Edit(//sessions/fox/x"),
+        (f"a),Edit(/{V}/mnt/p)", "a),Edit(//srv/p)"),
     ],
 )  # fmt: skip
 def test_paths_in_tool_lists(flag: str, given_list: str, expected: str | None) -> None:

@@ -79,6 +79,13 @@ def test_a_line_that_came_whole_is_not_cut() -> None:
     assert recorder.seen == [b"x y" * 100 + b"\n"]
 
 
+def test_a_cut_leaves_less_than_half() -> None:
+    recorder = Recorder()
+    lines = LineTranslator(recorder, limit=10)
+    lines.feed(b'"aaaaaaaaa bb')
+    assert recorder.seen == [b'"aaaaaaaaa ']
+
+
 def test_an_escape_is_not_cut() -> None:
     recorder = Recorder()
     lines = LineTranslator(recorder, limit=10)

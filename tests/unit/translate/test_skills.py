@@ -26,9 +26,9 @@ def user(content: object) -> bytes:
 def test_the_plugin_goes(said: str, heard: str) -> None:
     assert strip_skill_prefix(user(said)) == user(heard)
     assert strip_skill_prefix(user(said) + b"\n") == user(heard) + b"\n"
-    image = {"type": "image", "source": {"data": "/p:s"}}
-    result = {"type": "tool_result", "content": "/a:b"}
-    for blocks in ([], [image], [result]):
+    image: object = {"type": "image", "source": {"data": "/p:s"}}
+    result: object = {"type": "tool_result", "content": "/a:b"}
+    for blocks in ([], [image], [result], ["x", None]):
         before, after = (
             [*blocks, {"type": "text", "text": text}, {"type": "text", "text": "/p:s"}] for text in (said, heard)
         )

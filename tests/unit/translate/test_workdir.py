@@ -12,7 +12,7 @@ from cowork.translate.workdir import choose_workdir, workspaces
 
 HOME = "/home/ana"
 TREE = "/home/ana/trees/s"
-LINKS = {"/link": "/home/ana/beta", "/h/beta": "/home/ana/beta"}
+LINKS = {"/link": "/home/ana/beta", "/h/beta": "/home/ana/beta", "/link/x": "/home/ana/work/x"}
 
 
 def choose(
@@ -80,7 +80,8 @@ def test_a_mount_reached_through_a_link_is_its_real_folder() -> None:
         ("/sessions/s/mnt/work/sub", f"{HOME}/work/sub"), ("/sessions/s/mnt/work", f"{HOME}/work"),
         ("/sessions/s/mnt/work/none", f"{HOME}/alpha"), ("/sessions/s/mnt/outputs", f"{HOME}/alpha"),
         ("/sessions/s/mnt/workx", f"{HOME}/alpha"), ("/sessions/s", f"{HOME}/alpha"), ("/nonexist/zz", f"{HOME}/alpha"),
-        (f"{HOME}/work/sub", f"{HOME}/work/sub"), ("/sessions/fox/mnt/work", f"{HOME}/alpha"),
+        (f"{HOME}/work/sub", f"{HOME}/work/sub"), ("/link/x", f"{HOME}/work/x"),
+        ("/sessions/fox/mnt/work", f"{HOME}/alpha"),
     ],
 )  # fmt: skip
 def test_the_client_is_followed_into_a_workspace(cwd: str, expected: str) -> None:
