@@ -219,12 +219,29 @@ def test_pruning(daemon: RunningDaemon, client: Client) -> None:
     assert prune(0, True, 10**30) == nothing
 
 
-def test_mounting_into_a_live_session_is_refused_with_words(client: Client) -> None:
-    """W2: the host backend cannot, and says so."""
-    client.spawn("p", "/bin/cat")
-    assert "mountPath" in client.refusal(
-        "mountPath", {"processId": "p", "subpath": "x", "mountName": "x", "mode": "ro"}
-    )
+def test_mounting_into_a_live_session(daemon: RunningDaemon, client: Client) -> None:
+    """MNT-17, N7: for this session from now on, also behind a restart of the daemon; for no other."""
+    home = daemon.place.home
+    for name in ("new", "other"):
+        (home / name).mkdir()
+        (home / name / "f").write_text(name)
+    client.subscribe()
+    client.spawn("p", "/bin/cat", name="otter")
+    client.spawn("q", "/bin/cat", name="beaver")
+    asked = {"processId": "p", "subpath": "new", "mountName": "new", "mode": "rw"}
+    assert client.ask("mountPath", asked) == {"guestPath": "/sessions/otter/mnt/new"}
+    client.ask("writeStdin", {"id": "p", "data": "/sessions/otter/mnt/new/f\n"})
+    assert client.until_text("p", "\n") == "/sessions/otter/mnt/new/f\n"
+    assert read(client, "/sessions/otter/mnt/new/f") == b"new"
+    assert client.refusal("readFile", {"processName": "beaver", "filePath": "/sessions/otter/mnt/new/f"})
+    assert client.refusal("readFile", {"processName": "beaver", "filePath": str(home / "new" / "f")})
+    for wrong in ({"mountName": "../x"}, {"mountName": ""}, {"subpath": "../../../tmp"}, {"processId": "z"}):
+        assert client.refusal("mountPath", {**asked, **wrong})
+    client.ask("mountPath", {**asked, "subpath": "other", "mountName": "other"})
+    daemon.restart()
+    with daemon.client() as again:
+        assert read(again, "/sessions/otter/mnt/new/f") == b"new"
+        assert read(again, "/sessions/otter/mnt/other/f") == b"other"
 
 
 def test_a_mount_that_the_process_will_not_see_is_reported(daemon: RunningDaemon, client: Client) -> None:

@@ -36,7 +36,8 @@ def _row(s: SessionOverview) -> tuple[str, ...]:
     command_line = shlex.join(s.argv) if s.argv else s.detail
     if len(command_line) > _WIDTH:
         command_line = command_line[: _WIDTH - 1] + "…"
-    return (s.id, s.name, state_of(s), s.backend, s.isolation, output.age(s.created), command_line)
+    isolation = f"{s.isolation} (ro not enforced)" if s.unenforced else s.isolation
+    return (s.id, s.name, state_of(s), s.backend, isolation, output.age(s.created), command_line)
 
 
 def state_of(s: SessionOverview) -> str:

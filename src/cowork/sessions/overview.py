@@ -20,6 +20,7 @@ class SessionOverview(msgspec.Struct, rename="camel", omit_defaults=True):
 
     ``state``: "running", "ended", "lost" (its holder was killed) or "unreadable". ``output``: "full" when nobody
     takes what it prints. ``head``: bytes printed so far. ``created``, ``ended``: seconds since the epoch.
+    ``unenforced``: names of mounts that were asked for read-only and can be written to.
     """
 
     id: str
@@ -31,6 +32,7 @@ class SessionOverview(msgspec.Struct, rename="camel", omit_defaults=True):
     cwd: str = ""
     backend: str = ""
     isolation: str = ""
+    unenforced: list[str] = []
     created: float = 0.0
     pid: int = 0
     head: int = 0
@@ -52,7 +54,7 @@ def _look_at(directory: SessionDirectory, runtime: Path) -> SessionOverview:
         asked = directory.record()
         out = SessionOverview(
             asked.id, "ended", asked.name, asked.kind, asked.process, asked.argv, asked.cwd, asked.backend,
-            asked.isolation, asked.created,
+            asked.isolation, [m.name for m in asked.mounts if m.mode == "ro" and asked.translated], asked.created,
         )  # fmt: skip
         ended = directory.exit()
         if ended is None:

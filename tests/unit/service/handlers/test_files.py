@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64decode
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ import pytest
 from cowork.errors import InvalidParams, NotFound, PolicyError, RpcError
 from cowork.service.handlers import files
 from cowork.service.trees import Trees
+from cowork.sessions.record import SessionRecord
+from cowork.translate.sessionmap import MappedMount, SessionMap
 from cowork.wire import replies, requests
 
 
@@ -21,7 +24,8 @@ class FakeService:
     def __init__(self, root: Path) -> None:
         self.trees = Trees(root / "trees", lambda name: False)
         self.paths = SimpleNamespace(home=root / "home")
-        self.processes = SimpleNamespace(get=self._get)
+        self.processes = SimpleNamespace(get=self._get, map_of=lambda name: self.map if name == "otter" else None)
+        self.map: SessionMap | None = None
         self.sdk: str | None = None
         self.token = ""
 
@@ -112,7 +116,74 @@ async def test_disks(service: FakeService) -> None:
     assert pruned == replies.Pruned(["b"], [], 3, {})
 
 
+class FakeMounting:
+    """A process that folders are mounted into."""
+
+    def __init__(self, service: FakeService, *, translated: bool = True) -> None:
+        self.session = SessionMap("otter", str(service.trees.path("otter")))
+        self.translation = self if translated else None
+        self.record = SessionRecord(id="abcdefghijkl", kind="cowork", name="otter")
+        self.directory = SimpleNamespace(write_record=self.written)
+        self.written_records: list[SessionRecord] = []
+        service.processes.get = lambda key: self
+        service.processes.remember = lambda session: setattr(service, "map", session)
+
+    def add_mount(self, mount: MappedMount) -> None:
+        self.session = SessionMap("otter", self.session.tree, [*self.session.mounts, mount])
+
+    def written(self, record: SessionRecord) -> None:
+        self.written_records.append(record)
+
+
 @pytest.mark.asyncio
-async def test_mounting_is_refused_in_words(service: FakeService) -> None:
+async def test_a_folder_for_a_live_session(service: FakeService) -> None:
+    process = FakeMounting(service)
+    folder = service.paths.home / "new"
+    folder.mkdir()
+    (folder / "f").write_bytes(b"x")
+    told = await call("mountPath", service, process_id="p", subpath="new", mount_name="new", mode="ro")
+    assert told == replies.MountPath("/sessions/otter/mnt/new")
+    assert [(m.name, m.host, m.mode) for m in process.written_records[0].mounts] == [("new", str(folder), "ro")]
+    assert os.readlink(service.trees.path("otter") / "mnt" / "new") == str(folder)
+    content = await call("readFile", service, process_name="otter", file_path="/sessions/otter/mnt/new/f")
+    assert b64decode(content.content) == b"x"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("name", "subpath", "error"),
+    [
+        ("", "home", InvalidParams), ("../x", "home", InvalidParams), ("a//b", "home", InvalidParams),
+        ("x", "gone", NotFound), ("x", "../../../tmp", NotFound), ("x", "file", NotFound),
+    ],
+)  # fmt: skip
+async def test_what_is_not_mounted(service: FakeService, name: str, subpath: str, error: type[Exception]) -> None:
+    process = FakeMounting(service)
+    (service.paths.home / "file").write_text("")
+    with pytest.raises(error):
+        await call("mountPath", service, process_id="p", subpath=subpath, mount_name=name)
+    assert process.written_records == []
+    assert list(process.session.mounts) == []
+    assert not (service.trees.path("otter") / "mnt").exists()
+
+
+@pytest.mark.asyncio
+async def test_mounting_where_guest_paths_are_real_is_refused_in_words(service: FakeService) -> None:
+    FakeMounting(service, translated=False)
     with pytest.raises(RpcError, match="mountPath"):
-        await call("mountPath", service)
+        await call("mountPath", service, process_id="p", subpath="", mount_name="x")
+
+
+@pytest.mark.asyncio
+async def test_reading_what_is_mounted(service: FakeService, tmp_path: Path) -> None:
+    proj, beside = tmp_path / "proj", tmp_path / "proj2"
+    for folder in (proj, beside):
+        folder.mkdir()
+        (folder / "f").write_bytes(folder.name.encode())
+    service.map = SessionMap("otter", str(service.trees.path("otter")), [MappedMount("p", str(proj))])
+    for path in ("/sessions/otter/mnt/p/f", str(proj / "f"), "/sessions/otter/mnt/./p//f"):
+        assert b64decode((await call("readFile", service, process_name="otter", file_path=path)).content) == b"proj"
+    (proj / "out").symlink_to(beside / "f")
+    for path in (str(beside / "f"), "/sessions/otter/mnt/p/../p2/f", "/sessions/otter/mnt/p/out"):
+        with pytest.raises((PolicyError, NotFound)):
+            await call("readFile", service, process_name="otter", file_path=path)

@@ -78,6 +78,7 @@ class FakeService:
         self.prepare_error: Exception | None = None
         self.start_error: Exception | None = None
         self.live: list[FakeProcess] = []
+        self.login: asyncio.Future[None] | None = None
         self.requests: list[Any] = []
         self.processes = SimpleNamespace(
             state=lambda key: self.told, get=self._get, free_key=lambda: "proc-1", check_free=lambda key: None,
