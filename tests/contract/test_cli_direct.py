@@ -9,6 +9,7 @@ from string import ascii_letters
 
 import pytest
 
+from cowork.translate.slug import project_slug
 from tests.support.claude import (
     MARKS,
     STREAM,
@@ -17,7 +18,6 @@ from tests.support.claude import (
     claude_binary,
     cli_environment,
     path_hash,
-    project_slug,
 )
 from tests.support.client import Message
 from tests.support.daemon import TAG, Place

@@ -80,18 +80,6 @@ def cli_environment(home: Path, api_url: str, tmp: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def project_slug(path: str) -> str:
-    """Name of the folder below ``projects`` that holds the transcripts of a working directory (its real path)."""
-    slug = "".join(chr(unit) if unit < 128 and chr(unit).isalnum() else "-" for unit in _utf16(path))
-    if len(slug) <= 200:
-        return slug
-    rest, digits = abs(path_hash(path)), ""
-    while rest or not digits:
-        rest, digit = divmod(rest, 36)
-        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
-    return f"{slug[:200]}-{digits}"
-
-
 def path_hash(path: str) -> int:
     """The signed 32-bit number that tells long paths with the same beginning apart."""
     unsigned = functools.reduce(lambda sum, unit: (sum * 31 + unit) & 0xFFFFFFFF, _utf16(path), 0)

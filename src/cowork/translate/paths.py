@@ -11,21 +11,6 @@ from collections.abc import Callable
 GUEST_ROOT = "/sessions"
 
 
-def guest_to_tree(path: str, name: str, tree: str) -> str | None:
-    """The host path of guest path ``path`` in the tree of session ``name``; None for any other path.
-
-    ``/sessions/otter/a`` is ``<tree>/a`` for session ``otter``, and nothing for any other session. Elements ``..``
-    do not lead out of the tree.
-    """
-    base = f"{GUEST_ROOT}/{name}"
-    clean = posixpath.normpath(path) if path.startswith("/") else path
-    if clean == base:
-        return tree
-    if clean.startswith(base + "/"):
-        return tree + clean[len(base) :]
-    return None
-
-
 def resolve_subpath(path: str, home: str, exists: Callable[[str], bool]) -> str:
     """The host path of a ``subpath`` as clients send them: relative to ``/``, absolute, or relative to home.
 
