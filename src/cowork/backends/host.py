@@ -43,7 +43,7 @@ class HostBackend(Backend):
         home = os.path.realpath(request.home)
         mounts = resolve_mounts(request.mounts, home=home)
         link_mounts(request.tree, mounts.mapped)
-        session = SessionMap(request.name, str(request.tree), mounts.mapped)
+        session = SessionMap(request.name, os.path.realpath(request.tree), mounts.mapped)
         to_host = GuestToHost(session)
         wanted = map_environment(request.env, to_host)
         cwd = _working_directory(request, session, wanted, home)
@@ -84,7 +84,7 @@ def _working_directory(
     if request.cwd.startswith(f"{GUEST_ROOT}/") and session.to_host(request.cwd) is None:
         raise RpcError(f"working directory {request.cwd}: no folder of this session")
     resume = resume_id(request.args)
-    config = _config_folder(session, env)
+    config = _config_folder(request, session, env)
     slugs = transcripts.slugs_with(config, resume) if resume and config else set()
     hint = request.env.get("CLAUDE_CODE_WORKSPACE_HOST_PATHS") or ""
     chosen = choose_workdir(
@@ -98,9 +98,10 @@ def _working_directory(
     return chosen.path
 
 
-def _config_folder(session: SessionMap, env: Mapping[str, str | None]) -> str:
-    """The CLI's configuration folder: the mount ``.claude``, or what the client says; nothing if neither is there."""
-    mounted = next((m.host for m in session.mounts if m.name == ".claude"), None)
+def _config_folder(request: SpawnRequest, session: SessionMap, env: Mapping[str, str | None]) -> str:
+    """The CLI's configuration folder: the mount ``.claude`` if it has a path, or what the client says; or nothing."""
+    named = ".claude" in request.mounts and request.mounts[".claude"].path
+    mounted = next((m.host for m in session.mounts if named and m.name == ".claude"), None)
     return mounted or env.get("CLAUDE_CONFIG_DIR") or ""
 
 

@@ -44,11 +44,11 @@ def ask(environ: Mapping[str, str], *, patience: float = PATIENCE) -> dict[str, 
         return {}
     try:
         said, _ = process.communicate(timeout=patience)
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as e:
         _log.warning(
             "%s does not come to an end within %g s (look at its start files); going on without", shell, patience
         )
-        said = b""
+        said = e.stdout or b""  # it may have told everything, and something in the background goes on
     finally:
         try:
             os.killpg(process.pid, signal.SIGKILL)
@@ -65,7 +65,8 @@ def parse(said: bytes) -> dict[str, str]:
     _, mark, listing = said.rpartition(_MARK)
     if not mark:
         return {}
-    pairs = (entry.partition(b"=") for entry in listing.split(b"\0") if b"=" in entry)
+    whole = listing.split(b"\0")[:-1]  # behind the last NUL: what was cut off, or what a logout file prints
+    pairs = (entry.partition(b"=") for entry in whole if b"=" in entry)
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 

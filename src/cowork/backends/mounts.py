@@ -76,6 +76,8 @@ def link_mounts(tree: Path, mapped: tuple[MappedMount, ...]) -> None:
     in a mounted folder gets none: it would have to be made inside the user's folder.
     """
     root = os.path.join(tree, "mnt")
+    if os.path.islink(root):  # the session's doing; behind it anything may lie
+        os.unlink(root)
     os.makedirs(root, mode=0o700, exist_ok=True)
     wanted = {m.name: m.host for m in mapped if not _inside_another(m.name, mapped)}
     _drop_stale(root, "", wanted)
@@ -88,7 +90,11 @@ def link_mounts(tree: Path, mapped: tuple[MappedMount, ...]) -> None:
 
 def _folder(name: str, path: str, home: str) -> str:
     """Real path of what a mount shows, or nothing. Only the client's own folders are made."""
-    host = os.path.realpath(resolve_subpath(path, home, os.path.exists))
+    if "\0" in path:
+        return ""
+    rooted = os.path.realpath("/" + path.lstrip("/"))
+    inside = bool(path) and rooted.startswith(home.rstrip("/") + "/")  # also by another spelling of home
+    host = rooted if inside else os.path.realpath(resolve_subpath(path, home, os.path.exists))
     try:
         mode = os.stat(host).st_mode
     except (OSError, ValueError):

@@ -87,7 +87,7 @@ def present(paths: list[str], to_host: Callable[[str], str | None], *, remote: b
         if _is_file(host):
             there.append(host)
         else:
-            missing.append(path)
+            missing.append(host)
     texts = list(there)
     if missing:
         texts.append("These files do not exist: " + ", ".join(missing))

@@ -129,7 +129,7 @@ class Processes:
         return process
 
     def _translation(self, asked: SessionRecord) -> Translation | None:
-        translation = Translation.of(asked, str(self._paths.trees / asked.name))
+        translation = Translation.of(asked, os.path.realpath(self._paths.trees / asked.name))
         if translation is not None:
             self.remember(translation.session)
         return translation

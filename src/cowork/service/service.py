@@ -46,6 +46,7 @@ class Service:
         self.token = ""
         self.inherited = dict(os.environ)
         self.login: asyncio.Future[None] | None = None
+        self.waiting_for_login: set[str] = set()
         umask = os.umask(0o077)
         self.processes = Processes(paths, zygote, umask)
         self.slots = Slots(paths.state / "subscribers")

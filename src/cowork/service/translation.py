@@ -7,6 +7,7 @@ are answered here, through the same stdin, between two lines of the client's.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -74,9 +75,11 @@ class Translation:
             done(None)
             return
 
+        left = self._stdin.held
+
         def finished(refusal: str | None) -> None:
-            if refusal is not None and not self._stdin.held:
-                self._stdin.held = before  # nothing of it was taken, so nothing of it may be lost
+            if refusal is not None and self._stdin.held == left:
+                self._stdin.held = before  # nothing of it was taken: none of it is lost, or comes twice with the retry
             done(refusal)
 
         self._send(mapped, finished, out)
@@ -87,7 +90,7 @@ class Translation:
         if self._at_line_start and self._answers:
             answers, self._answers = self._answers, []
             for answer in answers:
-                out(answer, _ignore)
+                self._answer(answer, out)
 
     def _flush(self) -> None:
         self._silence = None
@@ -115,7 +118,7 @@ class Translation:
         new = end > self._answered
         self._answered = max(self._answered, end)
         kept = []
-        for line in text.splitlines(keepends=True):
+        for line in io.StringIO(text, newline="\n"):  # no other character ends a line
             reply = present.answer(line, self.session.to_host, remote=self._remote)
             if reply is None:
                 kept.append(line)
@@ -124,8 +127,12 @@ class Translation:
         return "".join(kept)
 
     def _answer(self, reply: bytes, out: Write) -> None:
+        def finished(refusal: str | None) -> None:
+            if refusal == "full":  # the session waits for this answer
+                asyncio.get_running_loop().call_later(SILENCE, self._answer, reply, out)
+
         if self._at_line_start and not self._stdin.held:
-            out(reply, _ignore)
+            out(reply, finished)
         else:
             self._answers.append(reply)  # the client is in the middle of a line
 

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from cowork.backends.base import SpawnRequest
-from cowork.backends.host import HostBackend
+from cowork.backends.host import HostBackend, map_environment
 from cowork.errors import RpcError
+from cowork.translate.matcher import GuestToHost
+from cowork.translate.sessionmap import MappedMount, SessionMap
+from cowork.translate.slug import project_slug
 from cowork.wire.requests import Mount
 
 
@@ -88,3 +91,65 @@ def test_mounts_that_will_not_be_seen(tmp_path: Path) -> None:
 def test_nothing_is_started_for_a_command_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RpcError, match="no such program"):
         HostBackend().prepare(request(tmp_path, command="no-such-program-anywhere"))
+
+
+def test_everything_is_in_host_paths(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    (asked.home / "proj").mkdir()
+    proj, tree = str(asked.home / "proj"), str(asked.tree)
+    prepared = HostBackend().prepare(request(
+        tmp_path, mounts={"proj": Mount("proj", "rw")},
+        args=["/sessions/otter/mnt/proj/f", "--add-dir", "/sessions/x/y"],
+        env={"A": "/sessions/otter/a:/sessions/otter/mnt/proj", "B": None},
+    ))  # fmt: skip
+    assert prepared.argv == ["/bin/sh", f"{proj}/f"]
+    assert prepared.env["A"] == f"{tree}/a:{proj}"
+    assert prepared.cwd == prepared.env["PWD"] == proj
+    assert prepared.session == SessionMap("otter", tree, [MappedMount("proj", proj, "rw")])
+
+
+def test_a_tree_reached_through_a_link(tmp_path: Path) -> None:
+    """Programs print its real path, so that is what is translated back."""
+    asked = request(tmp_path)
+    (tmp_path / "link").symlink_to("trees")
+    prepared = HostBackend().prepare(request(tmp_path, tree=tmp_path / "link" / "otter"))
+    assert prepared.session is not None
+    assert prepared.session.tree == str(asked.tree)
+
+
+def test_a_variable_with_a_path_of_another_session(caplog: pytest.LogCaptureFixture) -> None:
+    to_host = GuestToHost(SessionMap("otter", "/tree"))
+    env = {
+        "CLAUDE_CONFIG_DIR": "/sessions/beaver/x", "CLAUDE_CODE_TAGS": "/sessions/beaver/x", "N": None, "E": "",
+        "P": "/bin:/sessions/beaver", "O": "/sessions/otter/x",
+    }  # fmt: skip
+    assert map_environment(env, to_host) == {**env, "CLAUDE_CONFIG_DIR": None, "O": "/tree/x"}
+    assert caplog.text.count("CLAUDE_CONFIG_DIR") == 1
+    assert "beaver" not in caplog.text, "values are not logged"
+
+
+@pytest.mark.parametrize(
+    ("path", "variable", "found"),
+    [("conf", "", True), ("conf", "other", True), ("other", "conf", False), ("", "conf", True), (None, "conf", True)],
+)
+def test_where_transcripts_are_looked_for(tmp_path: Path, path: str | None, variable: str, found: bool) -> None:
+    home = request(tmp_path).home
+    for folder in ("a", "b", "other", "conf/projects"):
+        (home / folder).mkdir(parents=True)
+    slug = home / "conf" / "projects" / project_slug(str(home / "b"))
+    slug.mkdir()
+    (slug / "id.jsonl").write_text("x")
+    mounts = {"a": Mount("a"), "b": Mount("b"), **({} if path is None else {".claude": Mount(path)})}
+    env = {"CLAUDE_CONFIG_DIR": str(home / variable)} if variable else {}
+    prepared = HostBackend().prepare(request(tmp_path, mounts=mounts, env=env, args=["--resume", "id"]))
+    assert prepared.cwd == str(home / ("b" if found else "a"))
+
+
+def test_read_only_is_said_to_be_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = request(tmp_path).home
+    for folder in ("a", "b"):
+        (home / folder).mkdir()
+    HostBackend().prepare(request(tmp_path, mounts={"a": Mount("a", "rw"), "b": Mount("b", "rwd")}))
+    assert caplog.text == ""
+    HostBackend().prepare(request(tmp_path, mounts={"a": Mount("a", "ro"), "b": Mount("b", "ro")}))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from cowork.service.delivery import Delivery
 from cowork.service.eventlog import EventLog
 from cowork.service.process import Process
 from cowork.service.slots import Slots
+from cowork.service.translation import Translation
+from cowork.translate.sessionmap import MappedMount, SessionMap
 from cowork.wire.events import NetworkStatus, VmStopped
 from tests.support.delivery import FakeProcess, FakeSink
 from tests.support.service import turns, until
@@ -40,8 +43,11 @@ class Bench:
     def _finished(self, process: Process) -> None:
         self.finished.append(process.session_id)
 
-    def process(self, key: str = "p", session: str = "s", *, new: bool = True) -> FakeProcess:
+    def process(
+        self, key: str = "p", session: str = "s", *, new: bool = True, translation: Translation | None = None
+    ) -> FakeProcess:
         made = FakeProcess(self.folder, key, session)
+        made.translation = translation
         made.delivery = self.delivery
         self.made.append(made)
         self.delivery.add(made.real, new=new)
@@ -484,3 +490,47 @@ def test_whatever_happens_nothing_is_lost(
         process.close()
 
     asyncio.run(scenario())
+
+
+def present_files(path: Path) -> bytes:
+    """A request that the service answers."""
+    call = {"name": "present_files", "arguments": {"files": [{"file_path": str(path)}]}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    request = {"subtype": "mcp_message", "server_name": "cowork", "message": message}
+    return json.dumps({"type": "control_request", "request_id": "r", "request": request}).encode() + b"\n"
+
+
+@pytest.mark.asyncio
+async def test_host_paths_are_shown_as_the_guests(bench: Bench) -> None:
+    sink = bench.sink()
+    session = SessionMap("otter", "/tree", [MappedMount("proj", "/home/proj")])
+    process = bench.process(translation=Translation(session, stream_json=False, remote=False))
+    process.out(b"/home/proj/f /home/proj2\n")
+    process.err(b"/tree/x\n")
+    process.end()
+    await until(lambda: "exit" in sink.types())
+    assert sink.text() == "/sessions/otter/mnt/proj/f /home/proj2\n"
+    assert sink.text(kind="stderr") == "/sessions/otter/x\n"
+    assert process.positions(ANYBODY) == (len(b"/home/proj/f /home/proj2\n") + 8,) * 2
+
+
+@pytest.mark.asyncio
+async def test_a_request_that_is_answered_here_is_no_event_and_counts_as_taken(bench: Bench, tmp_path: Path) -> None:
+    """With two subscribers it is answered once; what stands around it is told."""
+    first, second = bench.sink(1), bench.sink(2, fast=False)
+    process = bench.process(translation=Translation(SessionMap("otter", "/tree"), stream_json=True, remote=False))
+    line = present_files(tmp_path / "gone")
+    process.out(line)
+    await until(lambda: process.positions(ANYBODY)[0] == len(line))
+    assert len(process.written) == 1
+    assert first.frames == second.frames == []
+    process.out(b"before\n" + line + b"after\n")
+    process.end()
+    await until(lambda: "exit" in first.types())
+    assert first.text() == "before\nafter\n"
+    await until(lambda: second.frames)
+    second.drain()
+    await until(lambda: len(second.frames) == 2)
+    assert second.text() == first.text()
+    assert len(process.written) == 2
+    second.drain()

@@ -14,9 +14,11 @@ from cowork.holder import messages as m
 from cowork.holder.spec import StartSpec
 from cowork.linux import tasks
 from cowork.service.process import Process
+from cowork.service.translation import Translation
 from cowork.sessions.directory import SessionDirectory
 from cowork.sessions.record import ExitRecord, SessionRecord
-from tests.support.service import FakeHolder, turns
+from cowork.translate.sessionmap import MappedMount, SessionMap
+from tests.support.service import FakeHolder, turns, until
 
 
 class Owner:
@@ -196,3 +198,24 @@ async def test_an_end_that_is_on_the_disk(tmp_path: Path) -> None:
     process.adopt_ended(ExitRecord(exit_code=-1, lost=True))
     assert (process.running, process.head, process.stopped.done()) == (False, 12, True)
     process.close()
+
+
+@pytest.mark.asyncio
+async def test_writes_are_translated_and_answers_are_not(tmp_path: Path) -> None:
+    """What the daemon itself writes stands behind what was written before."""
+    bench = Bench(tmp_path, ["/bin/sh"])
+    session = SessionMap("otter", "/tree", [MappedMount("proj", "/home/proj")])
+    bench.process.translation = Translation(session, stream_json=False, remote=False)
+    bench.write(b"/sessions/otter/mnt/proj/f\n")
+    await bench.started()
+    bench.process.write_now(b"/sessions/otter\n", bench.answers.append)
+    assert await bench.holder.answer(m.ACCEPTED) == b"/home/proj/f\n"
+    assert await bench.holder.answer(m.ACCEPTED) == b"/sessions/otter\n"
+    await until(lambda: bench.answers == [None, None])
+    bench.holder.exit()
+    await asyncio.wait_for(bench.process.stopped, 20)
+    bench.process.write_now(b"late", bench.answers.append)
+    assert bench.answers[-1] == "ended"
+    await bench.close()
+    bench.process.write_now(b"later", bench.answers.append)
+    assert bench.answers[-1] == "ended"

@@ -263,3 +263,61 @@ def test_no_piece_is_over_the_limit(parts: list[tuple[int, int, bool]]) -> None:
     for stream in (STDOUT, STDERR):
         assert text_of(pieces, stream) == memory.of(stream).decode()
     assert all(len(piece.text.encode()) <= PIECE for piece in pieces)
+
+
+class Shout:
+    """Replaces /path by /PATH, and keeps what it was given."""
+
+    needles = (b"/path",)
+
+    def __init__(self) -> None:
+        self.given: list[bytes] = []
+
+    def __call__(self, data: bytes) -> bytes:
+        self.given.append(data)
+        return data.replace(b"/path", b"/PATH")
+
+
+def shouting(memory: Memory) -> tuple[Cutter, Shout]:
+    shout = Shout()
+    return Cutter(cast("SpoolReader", memory), transform=shout), shout
+
+
+def test_every_piece_is_transformed_before_it_is_text() -> None:
+    memory = Memory()
+    memory.put(STDOUT, b"see /path\nhalf /pa")
+    memory.put(STDERR, b"/path too\n")
+    memory.put(STDOUT, b"th \xff")
+    cutter, shout = shouting(memory)
+    pieces = drain(cutter, len(memory.data), ended=True)
+    assert text_of(pieces, STDOUT) == "see /PATH\nhalf /PATH \ufffd"
+    assert text_of(pieces, STDERR) == "/PATH too\n"
+    assert (pieces[-1].stdout, pieces[-1].stderr) == (len(memory.data), len(memory.data))
+    assert len(shout.given) == 3
+
+
+def test_what_holds_no_needle_is_not_transformed() -> None:
+    memory = Memory()
+    memory.put(STDOUT, b"nothing\n" * 1000 + b"rest")
+    cutter, shout = shouting(memory)
+    assert text_of(drain(cutter, len(memory.data), ended=True), STDOUT) == memory.data.decode()
+    assert shout.given == []
+
+
+@given(st.integers(0, 40), st.sampled_from([b'"', b" ", b","]), st.integers(1, 3000))
+@settings(max_examples=30, deadline=None)
+def test_a_very_long_line_is_cut_where_no_path_is(shift: int, mark: bytes, size: int) -> None:
+    memory = Memory()
+    one = b"/path/" + b"x" * size + mark
+    memory.put(STDOUT, b"y" * shift + mark + one * (2 * PIECE // len(one)))
+    cutter, _ = shouting(memory)
+    assert text_of(drain(cutter, len(memory.data), ended=True), STDOUT) == memory.data.decode().replace(
+        "/path", "/PATH"
+    )
+
+
+def test_a_very_long_line_without_such_a_place_is_passed_on_all_the_same() -> None:
+    memory = Memory()
+    memory.put(STDOUT, b"z" * (2 * PIECE))
+    cutter, _ = shouting(memory)
+    assert text_of(drain(cutter, len(memory.data)), STDOUT) == "z" * (2 * PIECE)

@@ -10,7 +10,7 @@ import pytest
 
 from cowork.sessions import record
 from cowork.sessions.directory import ID
-from cowork.sessions.record import ChildRecord, ExitRecord, RecordError, SessionRecord, without_secrets
+from cowork.sessions.record import ChildRecord, ExitRecord, MountRecord, RecordError, SessionRecord, without_secrets
 
 
 def test_ids_are_short_lower_case_and_unlike_each_other() -> None:
@@ -77,3 +77,19 @@ def test_a_missing_file_is_not_a_damaged_one(tmp_path: Path) -> None:
 )
 def test_configurations_in_arguments_are_not_written_down(argv: list[str], shown: list[str]) -> None:
     assert without_secrets(argv) == shown
+
+
+def test_mounts_survive_the_disk(tmp_path: Path) -> None:
+    mounts = [MountRecord("proj/.cache", '/home/ana/é "x', "ro"), MountRecord("b", "/b")]
+    asked = SessionRecord(
+        id="abcdefghijkl", kind="cowork", name="otter", mounts=mounts, translated=True, remote=True
+    )  # fmt: skip
+    (tmp_path / "session.json").write_bytes(record.encode(asked))
+    assert record.load(tmp_path / "session.json", SessionRecord) == asked
+    assert asked.mounts[1].mode == "rw"
+
+
+def test_a_session_of_an_older_release_has_no_mounts_and_is_not_translated(tmp_path: Path) -> None:
+    (tmp_path / "session.json").write_text('{"id": "abcdefghijkl", "kind": "cowork", "name": "otter"}')
+    loaded = record.load(tmp_path / "session.json", SessionRecord)
+    assert (loaded.mounts, loaded.translated, loaded.remote) == ([], False, False)

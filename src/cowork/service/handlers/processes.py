@@ -17,7 +17,7 @@ from cowork.wire import replies
 from cowork.wire.events import ProcessError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from cowork.backends.base import Prepared
     from cowork.service.answer import Handler
@@ -40,11 +40,13 @@ def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer | Awaitabl
     The process is known when this returns: what is pipelined behind its spawn reaches it.
     """
     if service.login is not None and not service.login.done():
+        service.waiting_for_login.add(p.id)
         return _spawn_later(service, caller, p, service.login)
     key = p.id or service.processes.free_key()
     try:
         check_spawn(p)
         service.processes.check_free(key)
+        warn_of_what_is_not_honoured(service, p)
         prepared = service.backend.prepare(spawn_request(service, p))
         process = service.processes.create(key, p.name, prepared, service.backend)
     except (CoworkError, OSError) as e:
@@ -55,8 +57,15 @@ def spawn(service: Service, caller: Connection, p: r.Spawn) -> Answer | Awaitabl
 async def _spawn_later(service: Service, caller: Connection, p: r.Spawn, login: asyncio.Future[None]) -> Answer:
     """The first spawn of a daemon that has just been started: its login environment is still being found out."""
     await asyncio.wait([login])
+    service.waiting_for_login.discard(p.id)
     answer = spawn(service, caller, p)
     return answer if isinstance(answer, Answer) else await answer
+
+
+async def _behind_login(request: Callable[[], Awaitable[None]], login: asyncio.Future[None]) -> None:
+    """A request to a process whose spawn waits; those who wait for one future are woken in the order they came."""
+    await asyncio.wait([login])
+    await request()
 
 
 async def _start(service: Service, process: Process, prepared: Prepared) -> Answer:
@@ -81,6 +90,17 @@ def _refusal(service: Service, key: str, error: CoworkError | OSError) -> Answer
     # A live process of that id goes on; a fatal event would end it in the client's eyes.
     taken = any(live.key == key for live in service.processes.live())
     return Answer(error=told, after=None if taken else tell)
+
+
+def warn_of_what_is_not_honoured(service: Service, p: r.Spawn) -> None:
+    """Say once per kind what a client asks for and does not get."""
+    asked = {
+        "allowedDomains": p.allowed_domains is not None,
+        "oneShot": p.one_shot,
+        "mountSkeletonHome": p.mount_skeleton_home,
+    }
+    for name in (name for name, wanted in asked.items() if wanted):
+        service.warn_once(f"{name} is not honoured by the {service.backend.name} backend")
 
 
 def check_spawn(p: r.Spawn) -> None:
@@ -112,12 +132,14 @@ def spawn_request(service: Service, p: r.Spawn) -> SpawnRequest:
     )  # fmt: skip
 
 
-def kill(service: Service, caller: Connection, p: r.Kill) -> asyncio.Future[None]:
+def kill(service: Service, caller: Connection, p: r.Kill) -> Awaitable[None]:
     """Send a signal; the reply comes when it was sent. A process that has ended is fine as it is."""
     try:
         number = parse_signal(p.signal)
     except UnknownSignal as e:
         raise InvalidParams(f"Invalid params: signal: {e.message}", field="signal") from e
+    if p.id in service.waiting_for_login and service.login is not None:
+        return _behind_login(lambda: kill(service, caller, p), service.login)
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     running, code = service.processes.state(p.id)
     if not running and code is not None:
@@ -127,8 +149,10 @@ def kill(service: Service, caller: Connection, p: r.Kill) -> asyncio.Future[None
     return done
 
 
-def write_stdin(service: Service, caller: Connection, p: r.WriteStdin) -> asyncio.Future[None]:
+def write_stdin(service: Service, caller: Connection, p: r.WriteStdin) -> Awaitable[None]:
     """Write to a process: all of the text is taken, or nothing of it."""
+    if p.id in service.waiting_for_login and service.login is not None:
+        return _behind_login(lambda: write_stdin(service, caller, p), service.login)
     running, code = service.processes.state(p.id)
     if not running and code is not None:
         raise NotRunning(f"process {p.id[:200]} has exited")
@@ -151,6 +175,7 @@ def write_stdin(service: Service, caller: Connection, p: r.WriteStdin) -> asynci
 def is_process_running(service: Service, caller: Connection, p: r.IsProcessRunning) -> replies.ProcessRunning:
     """Whether it runs; its exit code once it has one."""
     running, code = service.processes.state(p.id)
+    running = running or p.id in service.waiting_for_login
     return replies.ProcessRunning(running, UNSET if code is None else code)
 
 

@@ -79,6 +79,9 @@ class FakeService:
         self.start_error: Exception | None = None
         self.live: list[FakeProcess] = []
         self.login: asyncio.Future[None] | None = None
+        self.waiting_for_login: set[str] = set()
+        self.warned: list[str] = []
+        self.warn_once = self.warned.append
         self.requests: list[Any] = []
         self.processes = SimpleNamespace(
             state=lambda key: self.told, get=self._get, free_key=lambda: "proc-1", check_free=lambda key: None,
@@ -233,3 +236,10 @@ def test_whether_it_runs() -> None:
         service.told = told
         assert processes.is_process_running(service, None, asked) == expected  # type: ignore[arg-type]
     assert asyncio.iscoroutinefunction(spawn)
+
+
+@pytest.mark.asyncio
+async def test_what_is_asked_for_and_not_given_is_said() -> None:
+    service = FakeService()
+    await spawn(service, allowed_domains=[], one_shot=True)
+    assert service.warned == [f"{name} is not honoured by the fake backend" for name in ("allowedDomains", "oneShot")]
