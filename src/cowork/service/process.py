@@ -111,6 +111,8 @@ class Process:
         """Let go of the holder and the page; the session lives on."""
         self._closed = True
         self._go_on()
+        if self.translation is not None:
+            self.translation.close()
         if self._link is not None:
             self._link.close()
             self._link = None

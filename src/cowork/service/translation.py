@@ -38,6 +38,7 @@ class Translation:
         self._remote = remote
         self._answered = 0
         self._at_line_start = True
+        self._unsettled = 0
         self._answers: list[bytes] = []
         self._silence: asyncio.TimerHandle | None = None
         self._out: Write | None = None
@@ -85,17 +86,30 @@ class Translation:
         self._send(mapped, finished, out)
 
     def _send(self, data: bytes, done: Done, out: Write) -> None:
-        out(data, done)
-        self._at_line_start = data.endswith(b"\n")
-        if self._at_line_start and self._answers:
-            answers, self._answers = self._answers, []
-            for answer in answers:
-                self._answer(answer, out)
+        def settled(refusal: str | None) -> None:
+            self._unsettled -= 1
+            if refusal is None:
+                self._at_line_start = data.endswith(b"\n")
+            done(refusal)
+            self._send_answers(out)
+
+        self._unsettled += 1
+        out(data, settled)
 
     def _flush(self) -> None:
         self._silence = None
-        if self._out is not None and (data := self._stdin.flush()):
-            self._send(data, _ignore, self._out)
+        raw = self._stdin.held
+        if self._out is None or not (data := self._stdin.flush()):
+            return
+
+        def settled(refusal: str | None) -> None:
+            if refusal == "full":
+                # The client was told that this was taken, so it is kept until it is.
+                self._stdin.held = raw + self._stdin.held
+                if self._silence is None:
+                    self._silence = asyncio.get_running_loop().call_later(SILENCE, self._flush)
+
+        self._send(data, settled, self._out)
 
     # -- from the session
 
@@ -127,21 +141,26 @@ class Translation:
         return "".join(kept)
 
     def _answer(self, reply: bytes, out: Write) -> None:
-        def finished(refusal: str | None) -> None:
-            if refusal == "full":  # the session waits for this answer
-                asyncio.get_running_loop().call_later(SILENCE, self._answer, reply, out)
+        self._answers.append(reply)
+        self._send_answers(out)
 
-        if self._at_line_start and not self._stdin.held:
-            out(reply, finished)
-        else:
-            self._answers.append(reply)  # the client is in the middle of a line
+    def _send_answers(self, out: Write) -> None:
+        """Send what waits to be answered, unless the client is in the middle of a line, or may be."""
+        if not self._at_line_start or self._unsettled or self._stdin.held:
+            return
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            out(answer, self._answered_or_again(answer, out))
+
+    def _answered_or_again(self, answer: bytes, out: Write) -> Done:
+        def settled(refusal: str | None) -> None:
+            if refusal == "full":  # the session waits for this answer
+                asyncio.get_running_loop().call_later(SILENCE, self._answer, answer, out)
+
+        return settled
 
     def close(self) -> None:
         """Stop the timer."""
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
-
-
-def _ignore(refusal: str | None) -> None:
-    """Nobody waits for this write: a session that has ended or is full has other troubles."""

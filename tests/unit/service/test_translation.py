@@ -204,3 +204,29 @@ async def test_one_more_mount(out: Out) -> None:
     assert out.t(b"/new/f") == b"/sessions/otter/mnt/new/f"
     out.t.add_mount(MappedMount("new", "/newer"))
     assert [m.host for m in out.t.session.mounts if m.name == "new"] == ["/newer"]
+
+
+def test_an_answer_does_not_land_in_a_line_whose_end_was_refused(out: Out) -> None:
+    out.write('{"half')
+    assert out.ask(10) == ""
+    out.refusal = "full"
+    out.write('line"}\n')
+    out.refusal = None
+    assert out.taken == [b'{"half'], "the line is still open"
+    out.write('line"}\n')
+    assert out.taken[1] == b'line"}\n'
+    assert b"control_response" in out.taken[2]
+
+
+@pytest.mark.asyncio
+async def test_the_held_end_of_a_line_is_kept_until_it_is_taken(out: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE", 0.001)
+    out.write(f"look at {VM}/mnt/proj")
+    assert (out.taken, out.answers) == ([], [None])
+    out.refusal = "full"
+    for _ in range(5):
+        await asyncio.sleep(0.002)
+    out.refusal = None
+    await until(lambda: out.taken)
+    assert out.taken == [f"look at {out.file.parent}".encode()]
+    out.t.close()
