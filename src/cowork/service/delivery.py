@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import UNSET
@@ -65,6 +66,7 @@ class Source:
         self._reader = SpoolReader(process.directory.spool)
         out, err = page.position(slot, 1), page.position(slot, 2)
         self._cutter = Cutter(self._reader, out, err, transform=process.translation)
+        self._exit_under_way = False
         self._told_segment = self._cutter.scanned // SEGMENT
         self.silence: asyncio.TimerHandle | None = None
         self.patience_ends = 0.0
@@ -81,7 +83,7 @@ class Source:
     def next(self) -> tuple[Event, Callable[[], None]] | None:
         """The next event and what to do once it has been taken; None when there is nothing to tell now."""
         process = self.process
-        if self.exit_told:
+        if self.exit_told or self._exit_under_way:
             return None
         try:
             piece = self._cutter.next(process.head, flush=self.flush, ended=process.exit is not None)
@@ -107,6 +109,7 @@ class Source:
         self.flush = False
         if process.exit is None:
             return None
+        self._exit_under_way = True
         return exit_event(process), self._exit_taken
 
     def _taken(self, stdout: int, stderr: int) -> None:
@@ -148,7 +151,9 @@ class Subscriber:
         self._loop = asyncio.get_running_loop()
         self._sources: dict[str, Source] = {}
         self._ready: deque[Source] = deque()
-        self._buffer = bytearray()
+        self._log_told = self.joined_at
+        self._buffers = [bytearray(), bytearray()]
+        self._prepared: tuple[bytearray, Callable[[], None]] | None = None
         self._in_flight: Callable[[], None] | None = None
         self._scheduled = False
         self._closed = False
@@ -194,7 +199,7 @@ class Subscriber:
     def close(self) -> None:
         """The connection is gone; the positions stay where they are."""
         self._closed = True
-        self._in_flight = None
+        self._in_flight = self._prepared = None
         for source in self._sources.values():
             source.close()
         self._sources.clear()
@@ -204,16 +209,16 @@ class Subscriber:
         self._scheduled = False
         written = 0
         while written < BURST:
-            if self._closed or self._in_flight is not None or not self._sink.writable:
+            # The next event is made while the socket still has the one before: the client need not wait for it.
+            if not self._closed and self._prepared is None:
+                self._prepared = self._next()
+            if self._closed or self._prepared is None or self._in_flight is not None or not self._sink.writable:
                 return
-            found = self._next()
-            if found is None:
-                return
-            self._in_flight = found
-            written += len(self._buffer)
-            if not self._sink.write_event(self._buffer):
-                return
-            self._commit()
+            frame, self._in_flight = self._prepared
+            self._prepared = None
+            written += len(frame)
+            if self._sink.write_event(frame):
+                self._commit()
         self.wake()
 
     def _commit(self) -> None:
@@ -221,16 +226,21 @@ class Subscriber:
             taken, self._in_flight = self._in_flight, None
             taken()
 
-    def _next(self) -> Callable[[], None] | None:
-        """Put the next frame into the buffer; what to do when it was taken, or None when there is none."""
-        log, slots = self._delivery.log, self._delivery.slots
-        entry = log.following(slots.log_position(self.slot))
+    def _next(self) -> tuple[bytearray, Callable[[], None]] | None:
+        """The next frame, and what to do when it was taken; None when there is none.
+
+        The frame is in one of two buffers: the other may still be on its way.
+        """
+        self._buffers.reverse()
+        buffer = self._buffers[0]
+        entry = self._delivery.log.following(self._log_told)
         while entry is not None and entry.only and self.slot not in entry.only:
-            slots.set_log_position(self.slot, entry.seq)
-            entry = log.following(entry.seq)
+            self._log_told = entry.seq
+            entry = self._delivery.log.following(entry.seq)
         if entry is not None and not any(s in self._sources for s in entry.after):
-            self._buffer[:] = frames.pack(entry.body)
-            return lambda: self._log_taken(entry)
+            self._log_told = entry.seq
+            buffer[:] = frames.pack(entry.body)
+            return buffer, lambda: self._log_taken(entry)
         while self._ready:
             source = self._ready[0]
             found = source.next()
@@ -241,10 +251,10 @@ class Subscriber:
                 continue
             self._ready.rotate(-1)
             event, taken = found
-            encode_event_into(event, self._buffer)
+            encode_event_into(event, buffer)
             if isinstance(event, Exit):
-                return lambda: self._exit_taken(source, taken)
-            return taken
+                return buffer, partial(self._exit_taken, source, taken)
+            return buffer, taken
         return None
 
     def _wait_for_silence(self, source: Source) -> None:
