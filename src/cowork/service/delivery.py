@@ -192,10 +192,6 @@ class Subscriber:
         # fails in there would end the connection twice.
         self.wake()
 
-    def tells_of(self, session_id: str) -> bool:
-        """Whether something of that session is still to be told, or its end has yet to come."""
-        return session_id in self._sources
-
     def close(self) -> None:
         """The connection is gone; the positions stay where they are."""
         self._closed = True
