@@ -14,6 +14,7 @@ from cowork.backends import transcripts
 from cowork.backends.base import Availability, Backend, Prepared, SpawnRequest
 from cowork.backends.environment import child_environment
 from cowork.backends.mounts import link_mounts, resolve_mounts
+from cowork.backends.plugindirs import climb
 from cowork.backends.programs import find_program
 from cowork.errors import RpcError
 from cowork.translate.arguments import allowed_disallowed_tools, brief, map_arguments, map_text, resume_id
@@ -49,7 +50,7 @@ class HostBackend(Backend):
         cwd = _working_directory(request, session, wanted, home)
         env = child_environment(request.inherited, wanted, token=request.token, cwd=cwd)
         outputs = next((m.host for m in session.mounts if m.name == "outputs"), None)
-        args = allowed_disallowed_tools(map_arguments(request.args, to_host), request.env)
+        args = allowed_disallowed_tools(climb(map_arguments(request.args, to_host), session), request.env)
         args = brief(args, request.env, outputs)
         executable = find_program(request.command, path=env.get("PATH", ""), home=str(request.home), sdk=request.sdk)
         if any(mount.mode == "ro" for mount in session.mounts):
