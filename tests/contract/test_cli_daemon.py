@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.claude import MARKS, STREAM, Conversation, claude_binary, cli_environment, over_daemon
+from tests.support.claude import MARKS, STREAM, Conversation, cli_environment, over_daemon
 from tests.support.client import Client, Message
 from tests.support.daemon import TAG, RunningDaemon
 from tests.support.mock_api import MockApi, script
@@ -17,11 +17,6 @@ pytestmark = MARKS
 
 NAME = "brave-otter"
 GUEST = f"/sessions/{NAME}/mnt"
-
-
-@pytest.fixture(scope="module")
-def binary() -> Path:
-    return claude_binary()
 
 
 @pytest.fixture

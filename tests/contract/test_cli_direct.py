@@ -15,7 +15,6 @@ from tests.support.claude import (
     STREAM,
     Child,
     Conversation,
-    claude_binary,
     cli_environment,
     path_hash,
 )
@@ -26,11 +25,6 @@ from tests.support.mock_api import MockApi, Step, script
 pytestmark = MARKS
 
 Start = Callable[..., Child]
-
-
-@pytest.fixture(scope="module")
-def binary() -> Path:
-    return claude_binary()
 
 
 @pytest.fixture
