@@ -244,6 +244,20 @@ def test_mounting_into_a_live_session(daemon: RunningDaemon, client: Client) -> 
         assert read(again, "/sessions/otter/mnt/other/f") == b"other"
 
 
+def test_a_later_spawn_has_no_folder_that_was_added_to_an_earlier_one(daemon: RunningDaemon, client: Client) -> None:
+    """N7: a folder is added to one process, for as long as it is the session's."""
+    (daemon.place.home / "new").mkdir()
+    (daemon.place.home / "new" / "f").write_text("new")
+    client.subscribe()
+    client.spawn("p", "/bin/cat", name="otter")
+    client.ask("mountPath", {"processId": "p", "subpath": "new", "mountName": "new", "mode": "rw"})
+    assert (daemon.trees / "otter" / "mnt" / "new").is_symlink()
+    client.spawn("q", "/bin/cat", name="otter")
+    assert client.refusal("readFile", {"processName": "otter", "filePath": "/sessions/otter/mnt/new/f"})
+    assert not (daemon.trees / "otter" / "mnt" / "new").exists()
+    assert (daemon.place.home / "new" / "f").read_text() == "new"
+
+
 def test_a_mount_that_the_process_will_not_see_is_reported(daemon: RunningDaemon, client: Client) -> None:
     """W16: a file as source is left out without being a failure."""
     (daemon.place.home / "file").write_text("x")
