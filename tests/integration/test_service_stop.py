@@ -382,7 +382,12 @@ def own_tmp(daemon: RunningDaemon, prepare: str = "true") -> list[str]:
         pytest.skip("needs unshare(1)")
     daemon.environment.update({"HOME": "/tmp/h", "XDG_STATE_HOME": "/tmp/s", "XDG_DATA_HOME": "/tmp/d"})
     daemon.environment.pop("XDG_RUNTIME_DIR")
-    script = f'mount -t tmpfs tmpfs /tmp && mkdir -m 700 /tmp/h /tmp/s /tmp/d && {prepare} && exec "$@"'
+    mount = "mount -t tmpfs tmpfs /tmp"
+    checkout = Path(__file__).resolve().parents[2]
+    if checkout.is_relative_to("/tmp"):
+        # The daemon is run from there, so it has to be seen in the new /tmp, too.
+        mount = f"mount --bind '{checkout}' /mnt && {mount} && mkdir -p '{checkout}' && mount --bind /mnt '{checkout}'"
+    script = f'{mount} && mkdir -m 700 /tmp/h /tmp/s /tmp/d && {prepare} && exec "$@"'
     return ["unshare", "-m", "/bin/sh", "-c", script, "sh"]
 
 
