@@ -170,8 +170,8 @@ class Cutter:
         """The first ``cut`` bytes of the buffer as text; copied only if there is something to transform."""
         if self._transform is not None:
             for needle in self._transform.needles:
-                # Four bytes first: CPython looks for short ones several times as fast as for long ones.
-                if _buffer.find(needle[:4], 0, cut) >= 0 and _buffer.find(needle, 0, cut) >= 0:
+                # One byte first: that search is the C library's, and thirty times as fast as any other.
+                if _buffer.find(needle[:1], 0, cut) >= 0 and _buffer.find(needle, 0, cut) >= 0:
                     return decode_output(self._transform(bytes(_view[:cut])))
         return decode_output(_view[:cut])
 
