@@ -80,8 +80,11 @@ class Source:
         """Whether the beginning of a line is held back for its end."""
         return self._cutter.holding
 
-    def next(self) -> tuple[Event, Callable[[], None]] | None:
-        """The next event and what to do once it has been taken; None when there is nothing to tell now."""
+    def next(self) -> tuple[Event | None, Callable[[], None]] | None:
+        """The next event and what to do once it has been taken; None when there is nothing to tell now.
+
+        The event is None for output that was answered here: it counts as taken with what was told before it.
+        """
         process = self.process
         if self.exit_told or self._exit_under_way:
             return None
@@ -103,8 +106,7 @@ class Source:
             if process.translation is not None and kind is Stdout:
                 text = process.translation.intercept(text, stdout, process.write_now)
                 if not text:
-                    self._taken(stdout, stderr)
-                    return self.next()
+                    return None, lambda: self._taken(stdout, stderr)
             return kind(process.key, text), lambda: self._taken(stdout, stderr)
         self.flush = False
         if process.exit is None:
@@ -154,7 +156,8 @@ class Subscriber:
         self._log_told = self.joined_at
         self._buffers = [bytearray(), bytearray()]
         self._prepared: tuple[bytearray, Callable[[], None]] | None = None
-        self._in_flight: Callable[[], None] | None = None
+        self._in_flight: list[Callable[[], None]] = []
+        """What to do once the socket has taken the event being written; empty when there is none."""
         self._scheduled = False
         self._closed = False
 
@@ -195,7 +198,8 @@ class Subscriber:
     def close(self) -> None:
         """The connection is gone; the positions stay where they are."""
         self._closed = True
-        self._in_flight = self._prepared = None
+        self._in_flight = []
+        self._prepared = None
         for source in self._sources.values():
             source.close()
         self._sources.clear()
@@ -208,18 +212,25 @@ class Subscriber:
             # The next event is made while the socket still has the one before: the client need not wait for it.
             if not self._closed and self._prepared is None:
                 self._prepared = self._next()
-            if self._closed or self._prepared is None or self._in_flight is not None or not self._sink.writable:
+            if self._closed or self._prepared is None or self._in_flight or not self._sink.writable:
                 return
-            frame, self._in_flight = self._prepared
-            self._prepared = None
+            frame, taken = self._prepared
+            self._in_flight, self._prepared = [taken], None
             written += len(frame)
             if self._sink.write_event(frame):
                 self._commit()
         self.wake()
 
     def _commit(self) -> None:
-        if self._in_flight is not None:
-            taken, self._in_flight = self._in_flight, None
+        done, self._in_flight = self._in_flight, []
+        for taken in done:
+            taken()
+
+    def _pass_over(self, taken: Callable[[], None]) -> None:
+        """Nothing to tell here: taken as soon as what stands before it, which may still be under way."""
+        if self._in_flight:
+            self._in_flight.append(taken)
+        else:
             taken()
 
     def _next(self) -> tuple[bytearray, Callable[[], None]] | None:
@@ -232,11 +243,12 @@ class Subscriber:
         entry = self._delivery.log.following(self._log_told)
         while entry is not None and entry.only and self.slot not in entry.only:
             self._log_told = entry.seq
+            self._pass_over(partial(self._log_taken, entry))
             entry = self._delivery.log.following(entry.seq)
         if entry is not None and not any(s in self._sources for s in entry.after):
             self._log_told = entry.seq
             buffer[:] = frames.pack(entry.body)
-            return buffer, lambda: self._log_taken(entry)
+            return buffer, partial(self._log_taken, entry)
         while self._ready:
             source = self._ready[0]
             found = source.next()
@@ -247,6 +259,9 @@ class Subscriber:
                 continue
             self._ready.rotate(-1)
             event, taken = found
+            if event is None:
+                self._pass_over(taken)
+                continue
             encode_event_into(event, buffer)
             if isinstance(event, Exit):
                 return buffer, partial(self._exit_taken, source, taken)

@@ -515,6 +515,40 @@ async def test_host_paths_are_shown_as_the_guests(bench: Bench) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_request_answered_here_is_not_taken_before_the_output_in_front_of_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Else a daemon that is killed now would never tell the output that was still under way."""
+    sink = bench.sink(fast=False)
+    slot = sink.subscriber.slot  # type: ignore[union-attr]
+    process = bench.process(translation=Translation(SessionMap("otter", "/tree"), stream_json=True, remote=False))
+    process.out(b"first\n")
+    await until(lambda: sink.frames)
+    process.out(present_files(tmp_path / "gone") * 2)
+    await until(lambda: len(process.written) == 2)
+    assert process.positions(slot) == process.positions(ANYBODY) == (0, 0)
+    sink.drain()
+    assert process.positions(slot)[0] == process.positions(ANYBODY)[0] == process.head
+
+
+@pytest.mark.asyncio
+async def test_an_event_for_others_counts_as_taken_with_what_stands_before_it(bench: Bench) -> None:
+    one = bench.sink(1, fast=False)
+    two = bench.sink(2)
+    assert one.subscriber is not None
+    assert two.subscriber is not None
+    first = bench.delivery.publish(NetworkStatus("CONNECTED"))
+    await until(lambda: one.frames)
+    last = bench.delivery.publish(NetworkStatus("NOT_CONNECTED"), only=[two.subscriber.slot])
+    await until(lambda: len(two.frames) == 2)
+    await turns()
+    assert bench.slots.log_position(one.subscriber.slot) == first - 1
+    one.drain()
+    assert bench.slots.log_position(one.subscriber.slot) == last
+    assert bench.log.following(0) is None, "nobody needs any of it"
+
+
+@pytest.mark.asyncio
 async def test_a_request_that_is_answered_here_is_no_event_and_counts_as_taken(bench: Bench, tmp_path: Path) -> None:
     """With two subscribers it is answered once; what stands around it is told."""
     first, second = bench.sink(1), bench.sink(2, fast=False)
