@@ -48,7 +48,10 @@ class LockNote(msgspec.Struct):
 
 
 class Options(NamedTuple):
-    """What ``cowork serve`` was told. ``ready_fd``: a byte is written there once clients can connect."""
+    """What ``cowork serve`` was told.
+
+    ``ready_fd``: a byte is written there once clients can connect. ``reasons``: why better backends were not taken.
+    """
 
     backend: Backend
     sockets: list[Path]
@@ -71,6 +74,8 @@ def run(paths: Paths, options: Options) -> int:
     if not lock.acquire():
         raise PolicyError(f"another daemon is running{holder_of(lock)}", hint="cowork stop")
     log(f"startup pid={os.getpid()} version={__version__} backend={options.backend.name}")
+    for reason in options.reasons:
+        _log.info("backend not taken: %s", reason)
     code = 1
     try:
         lock.note(msgspec.json.encode(LockNote(os.getpid(), time.time(), __version__)))
