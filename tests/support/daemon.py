@@ -89,6 +89,7 @@ class RunningDaemon:
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = place.environment()
         self.expected_trouble: list[str] = []
+        self.backend = "host"
 
     # -- life
 
@@ -97,7 +98,7 @@ class RunningDaemon:
         before: Callable[[], None] | None = None, wrapper: Iterable[str] = (),
     ) -> subprocess.Popen[bytes]:  # fmt: skip
         """Start it without waiting."""
-        argv = [*wrapper, sys.executable, "-W", "error", "-m", "cowork", "serve", "--backend", "host", *options]
+        argv = [*wrapper, sys.executable, "-W", "error", "-m", "cowork", "serve", "--backend", self.backend, *options]
         for path in (self.socket, self.service_socket) if sockets is None else sockets:
             argv += ["--socket", str(path)]
         if ready_fd is not None:

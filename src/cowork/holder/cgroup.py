@@ -67,6 +67,30 @@ def make(parent: str, name: str) -> str | None:
     return path
 
 
+def limit(path: str | None, memory: int | None, tasks: int | None) -> list[str]:
+    """Set the session's limits: bytes of memory (swap included), number of tasks.
+
+    Returns:
+        what could not be set, in words; the session runs without it.
+    """
+    unset = []
+    for name, value in (("memory.max", memory), ("pids.max", tasks)):
+        if value is None:
+            continue
+        try:
+            if path is None:
+                raise FileNotFoundError
+            _write(os.path.join(path, name), str(value))
+        except OSError:
+            unset.append(f"{name}={value}: no such controller was delegated to this user")
+    if memory is not None and not any(text.startswith("memory") for text in unset):
+        try:
+            _write(os.path.join(str(path), "memory.swap.max"), "0")
+        except OSError:
+            pass  # a kernel without swap accounting
+    return unset
+
+
 def oom_kills(path: str) -> int | None:
     """How many processes the kernel killed here for memory; None where the memory controller is not on."""
     try:

@@ -46,10 +46,14 @@ def sync(path: str) -> None:
 
 
 class LifecycleLog:
-    """Appends dated lines; a disk that takes none is no reason to end."""
+    """Appends dated lines; a disk that takes none is no reason to end.
 
-    def __init__(self, path: str) -> None:
+    ``limit``: bytes from which on the file is set aside as ``<path>.1``, over an older one.
+    """
+
+    def __init__(self, path: str, limit: int | None = None) -> None:
         self._path = path
+        self._limit = limit
 
     def __call__(self, text: str) -> None:
         now = time.time()
@@ -61,6 +65,8 @@ class LifecycleLog:
             return
         try:
             os.write(fd, line.encode("utf-8", "backslashreplace"))
+            if self._limit is not None and os.fstat(fd).st_size > self._limit:
+                os.replace(self._path, f"{self._path}.1")
         except OSError:
             pass
         finally:

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 
-from cowork.holder import cgroup, child, files, ladder, tree
+from cowork.holder import cgroup, child, files, ladder, sandbox, tree
 from cowork.holder import messages as m
 from cowork.holder.control import Client, Clients
 from cowork.holder.output import Output
@@ -53,12 +53,15 @@ class Holder:
         self._recorded = False
         self._stdin_armed = False
         self._ladder = ladder.Ladder(self._send_step)
+        self._sandbox: sandbox.Running | None = None
 
     def run(self) -> None:
         """Start the child and stay until it has ended and everybody has been told."""
         self.page = Page(os.path.join(self.spec.folder, "readers"), writable=False)
         if self.spec.cgroup is not None:
             self._cgroup = cgroup.make(self.spec.cgroup, "cowork-" + os.path.basename(self.spec.folder))
+        for unset in cgroup.limit(self._cgroup, self.spec.memory, self.spec.tasks):
+            self.log(f"limit not set: {unset}")
         self._wake = self._listen_for_signals()
         try:
             self.clients.listen(self.spec.socket)
@@ -67,7 +70,7 @@ class Holder:
                 os.path.join(self.spec.folder, "spool"),
                 history=self.spec.history, limit=self.spec.limit, hold=self.spec.hold,
             )  # fmt: skip
-            self.child = child.start(self.spec, self._cgroup)
+            self._start()
         except child.StartError as e:
             self._fail(e)
             return
@@ -85,6 +88,14 @@ class Holder:
         except Exception as e:
             self._break_down(e)
         self._say_goodbye()
+
+    def _start(self) -> None:
+        if self.spec.sandbox is None:
+            self.child = child.start(self.spec, self._cgroup)
+        else:
+            # What must be removed should this process be killed.
+            files.write_json(os.path.join(self.spec.folder, "covers.json"), self.spec.sandbox.covers, sync=False)
+            self.child, self._sandbox = sandbox.start(self.spec, self._cgroup)
 
     def _record_child(self) -> None:
         """Who must be ended if this process is killed: the child's pid, and its start time against reuse.
@@ -191,6 +202,8 @@ class Holder:
             self.clients.send(client, m.pack(m.ACCEPTED, body[:8]))
         elif kind == m.RESIZE and self.spec.terminal and not self.output.ended and len(body) == m.SIZE.size:
             child.resize(self.child.stdout, *m.SIZE.unpack(body))
+        elif kind == m.MOUNT:
+            self._mount(client, body)
         elif kind in (m.QUERY, m.WATCH):
             client.watching |= kind == m.WATCH
             self.clients.send(client, m.pack(m.STATUS, self.status()))
@@ -241,6 +254,17 @@ class Holder:
         sent = self._ladder.request(steps, time.monotonic()) if self._status is None else False
         self.clients.send(client, m.pack(m.SIGNALLED, json.dumps({"token": token, "sent": sent}).encode()))
 
+    def _mount(self, client: Client, body: bytes) -> None:
+        try:
+            asked = json.loads(body)
+            token = int(asked["token"])
+            error = "it has no sandbox" if self._sandbox is None else self._sandbox.mount(asked, self.spec.folder)
+        except (ValueError, KeyError, TypeError, RecursionError) as e:
+            self.log(f"mount request refused: {e}")
+            return
+        self.log(f"mount {asked['host']}: {error or 'done'}")
+        self.clients.send(client, m.pack(m.MOUNTED, json.dumps({"token": token, "error": error}).encode()))
+
     def _listen_for_signals(self) -> int:
         """SIGCHLD (a descendant has ended), SIGTERM (the machine shuts down), SIGUSR1 (the socket is missing)."""
         wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -258,7 +282,7 @@ class Holder:
             self._ladder.request([term, ladder.Step(5.0, signal.SIGKILL, "tree")], now)
         if signal.SIGUSR1 in numbers:
             self._listen_again()
-        tree.reap_others(self.child.pid)
+        self._reap_others()
 
     def _listen_again(self) -> None:
         try:
@@ -270,10 +294,26 @@ class Holder:
 
     def _send_step(self, step: ladder.Step) -> bool:
         self.log(f"signal {step.signal} to {step.to}")
-        sent = tree.send(step.to, self.child.pid, step.signal, self._cgroup)
+        sent = self._send(step.to, step.signal)
         if step.signal not in _NO_WAKING and step.to != "leader":
-            tree.send(step.to, self.child.pid, signal.SIGCONT, None)  # a stopped process cannot end by TERM
+            self._send(step.to, signal.SIGCONT)  # a stopped process cannot end by TERM
         return sent
+
+    def _send(self, to: str, number: int) -> bool:
+        if self._sandbox is not None and not (to == "tree" and number == signal.SIGKILL):
+            return self._sandbox.inside.send(to, number)
+        return tree.send(to, self.child.pid, number, self._cgroup if number == signal.SIGKILL else None)
+
+    @property
+    def _companion(self) -> int:
+        """Pid of the sandbox's proxy, 0 without one."""
+        return self._sandbox.proxy.pid if self._sandbox is not None and self._sandbox.proxy is not None else 0
+
+    def _reap_others(self) -> None:
+        proxy = self._sandbox.proxy if self._sandbox is not None else None
+        for pid in tree.reap_others(self.child.pid):
+            if proxy is not None and proxy.ended(pid, again=self._status is None):
+                self.log(f"the proxy (pid {pid}) died" + (f"; now pid {proxy.pid}" if proxy.pid else " too often"))
 
     # -- the end
 
@@ -286,6 +326,8 @@ class Holder:
             self.epoll.unregister(self.stdin.fd)
             self._stdin_armed = False
         self.stdin.close()
+        if self._sandbox is not None:
+            self._sandbox.inside.end()
         self._cleanup_at = now + self.spec.grace
 
     def _clean_up(self, now: float) -> None:
@@ -293,8 +335,8 @@ class Holder:
         drained = self.output.drain(now)
         if self.output.spool.head > before:
             self._published()
-        tree.reap_others(self.child.pid)
-        if tree.alone(self.child.pid):
+        self._reap_others()
+        if tree.alone(self.child.pid, self._companion):
             # Nobody is left who could print; what is in the pipes was just taken.
             if drained and self.output.drain(now):
                 self._finish()
@@ -321,14 +363,16 @@ class Holder:
         """Something that must not happen: end what is held rather than leave it behind unseen, and say so."""
         self.log(f"the holder breaks down: {type(error).__name__}: {error}")
         tree.send("tree", self.child.pid, signal.SIGKILL, self._cgroup)
-        status = os.waitid(os.P_PIDFD, self.child.pidfd, os.WEXITED | os.WNOWAIT)
+        # It may have been reaped before whatever went wrong.
+        status = self._status or os.waitid(os.P_PIDFD, self.child.pidfd, os.WEXITED | os.WNOWAIT)
         assert status is not None
         self._status = status
+        self._close_sandbox()
         try:
             self.output.drain(time.monotonic())
         except OSError:
             pass  # the likely reason for all this
-        self.exit_record = {**exit_record(status, head=self.output.spool.head, oom_kills=None), "lost": True}
+        self.exit_record = {**exit_record(*outcome(status), head=self.output.spool.head, oom_kills=None), "lost": True}
         try:
             files.write_json(os.path.join(self.spec.folder, "exit.json"), self.exit_record)
         except OSError as e:
@@ -337,9 +381,11 @@ class Holder:
     def _finish(self) -> None:
         assert self._status is not None
         oom = cgroup.oom_kills(self._cgroup) if self._cgroup else None
-        record = exit_record(self._status, head=self.output.spool.head, oom_kills=oom)
+        outcome = self._outcome(self._status)
+        record = exit_record(*outcome, head=self.output.spool.head, oom_kills=oom)
         os.waitpid(self.child.pid, 0)
         self.output.close()
+        self._close_sandbox()
         path = os.path.join(self.spec.folder, "exit.json")
         while True:
             try:
@@ -352,6 +398,17 @@ class Holder:
             cgroup.remove(self._cgroup)
         self.exit_record = record
         self.log(f"ended {json.dumps(record)}")
+
+    def _close_sandbox(self) -> None:
+        running, self._sandbox = self._sandbox, None
+        try:
+            if running is not None:
+                running.close()
+        except OSError as e:
+            self.log(f"the sandbox is not tidied up: {e}")
+
+    def _outcome(self, status: os.waitid_result) -> tuple[int, int]:
+        return outcome(status) if self._sandbox is None else self._sandbox.inside.outcome(status)
 
     def _say_goodbye(self) -> None:
         self.clients.stop_listening()
@@ -379,14 +436,16 @@ class Holder:
                     self.clients.receive(client)
 
 
-def exit_record(status: os.waitid_result, *, head: int, oom_kills: int | None) -> dict[str, object]:
-    """What exit.json says. ``exitCode`` is -1 for a process that a signal ended, and ``signal`` names it."""
-    record: dict[str, object] = {"version": 1, "ended": time.time(), "head": head}
-    if status.si_code == os.CLD_EXITED:
-        record["exitCode"] = status.si_status
-    else:
-        record["exitCode"] = -1
-        record["signal"] = signal_name(status.si_status)
+def outcome(status: os.waitid_result) -> tuple[int, int]:
+    """How a child ended: (exit code, 0) or (-1, signal)."""
+    return (status.si_status, 0) if status.si_code == os.CLD_EXITED else (-1, status.si_status)
+
+
+def exit_record(code: int, number: int, *, head: int, oom_kills: int | None) -> dict[str, object]:
+    """What exit.json says. ``exitCode`` is -1 for a process that signal ``number`` ended, and ``signal`` names it."""
+    record: dict[str, object] = {"version": 1, "ended": time.time(), "head": head, "exitCode": code}
+    if number:
+        record["signal"] = signal_name(number)
     if oom_kills is not None:
         record["oomKillCount"] = oom_kills
     return record

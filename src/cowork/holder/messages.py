@@ -15,6 +15,8 @@ To the holder::
     TAKEN   empty: read positions have moved, look at the page
     QUERY   empty -> STATUS
     WATCH   empty: send STATUS now and NOTE from now on
+    MOUNT   JSON {"token", "host", "above", "name", "writable", "guards": [[path, writable], ...], "covers": [...]}:
+            show one more folder in the sandbox (mounting.py) -> MOUNTED
 
 From the holder::
 
@@ -25,6 +27,7 @@ From the holder::
     SIGNALLED JSON {"token", "sent": bool}
     EXIT      JSON exit record; the last message about the session, always
     FAILED    JSON {"errno", "what", "text"}: the child could not be started
+    MOUNTED   JSON {"token", "error"}: "error" is empty when it is there
 """
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ VERSION = 1
 MAX_BODY = 64 * 1024 * 1024
 """Bytes; more than any argument list and environment that the kernel would take (execve(2): 6 MiB)."""
 
-BEGIN, WRITE, CLOSE, SIGNAL, RESIZE, TAKEN, QUERY, WATCH = range(1, 9)
-STATUS, NOTE, ACCEPTED, REFUSED, SIGNALLED, EXIT, FAILED = range(65, 72)
+BEGIN, WRITE, CLOSE, SIGNAL, RESIZE, TAKEN, QUERY, WATCH, MOUNT = range(1, 10)
+STATUS, NOTE, ACCEPTED, REFUSED, SIGNALLED, EXIT, FAILED, MOUNTED = range(65, 73)
 
 HEADER = struct.Struct("!BI")
 U64 = struct.Struct("!Q")

@@ -2,7 +2,64 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from cowork.holder.covers import Cover
+
+
+class Folder(NamedTuple):
+    """A file or folder of the host, ``path`` without links, that bubblewrap gets as descriptor ``fd`` and has to show
+    at ``place``; a ``place`` of "" is not looked at."""
+
+    fd: int
+    path: str
+    place: str
+
+
+class Listen(NamedTuple):
+    """A socket inside: its ``role`` for the proxy, where it listens, and whither "forward" leads."""
+
+    role: str
+    protocol: str
+    host: str
+    port: int
+    target: tuple[str, int] | None = None
+
+
+class Sandbox(NamedTuple):
+    """What to start bubblewrap with.
+
+    ``program``: bubblewrap. ``options``: its options, without the gate. ``files``: contents (one character a byte)
+    by descriptor. ``folders`` and ``covers``: see there. ``listen``: sockets inside; ``proxy``: the settings of
+    the proxy (``cowork.proxy.settings``), None for none.
+    """
+
+    program: str
+    options: list[str]
+    files: dict[int, str] = {}  # noqa: RUF012 - nobody changes it
+    folders: list[Folder] = []  # noqa: RUF012 - nobody changes it
+    covers: list[Cover] = []  # noqa: RUF012 - nobody changes it
+    listen: list[Listen] = []  # noqa: RUF012 - nobody changes it
+    proxy: dict[str, object] | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self._asdict(), "files": {str(fd): text for fd, text in self.files.items()}}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Sandbox:
+        """The inverse; keys of a newer release are ignored."""
+        known = {k: v for k, v in plain.items() if k in cls._fields}
+        known["files"] = {int(fd): text for fd, text in known.get("files", {}).items()}
+        known["folders"] = [Folder(*entry) for entry in known.get("folders", [])]
+        known["covers"] = [Cover(*entry) for entry in known.get("covers", [])]
+        known["listen"] = [_listen(entry) for entry in known.get("listen", [])]
+        return cls(**known)
+
+
+def _listen(entry: list[Any]) -> Listen:
+    role, protocol, host, port, target = entry
+    return Listen(role, protocol, host, port, None if target is None else (target[0], target[1]))
 
 
 class StartSpec(NamedTuple):
@@ -12,7 +69,8 @@ class StartSpec(NamedTuple):
     ``argv``: what the program sees; ``executable``: the file that is run. ``terminal``: (rows, columns) for a
     pseudo-terminal, None for three pipes. ``history``, ``limit``: bytes, see spool.py; ``hold``: keep what
     nobody has taken. ``grace``: seconds that descendants get after the leader's end. ``cgroup``: a writable
-    cgroup v2 folder in which the session may make its own, or None. ``umask``: the child's.
+    cgroup v2 folder in which the session may make its own, or None. ``umask``: the child's. ``sandbox``: what the
+    program is started in, if it is (see ``Sandbox``). ``memory`` (bytes) and ``tasks``: limits of the session's cgroup.
     """
 
     folder: str
@@ -28,12 +86,18 @@ class StartSpec(NamedTuple):
     grace: float = 0.2
     cgroup: str | None = None
     umask: int = 0o022
+    sandbox: Sandbox | None = None
+    memory: int | None = None
+    tasks: int | None = None
 
     def encode(self) -> bytes:
         """JSON; names that are not UTF-8 travel as surrogate escapes."""
         import json  # not at the daemon's start, which is waited for
 
-        return json.dumps(self._asdict()).encode()
+        plain: dict[str, Any] = self._asdict()
+        if self.sandbox is not None:
+            plain["sandbox"] = self.sandbox.plain()
+        return json.dumps(plain).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> StartSpec:
@@ -44,4 +108,6 @@ class StartSpec(NamedTuple):
         known = {k: v for k, v in raw.items() if k in cls._fields}
         if known.get("terminal") is not None:
             known["terminal"] = tuple(known["terminal"])
+        if known.get("sandbox") is not None:
+            known["sandbox"] = Sandbox.of(known["sandbox"])
         return cls(**known)

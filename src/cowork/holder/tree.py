@@ -61,30 +61,33 @@ def send(target: str, leader: int, number: int, cgroup: str | None) -> bool:
     The caller guarantees that ``leader`` is not reaped yet, so neither its pid nor its group can be another's.
     """
     if target == "leader":
-        return _kill(leader, number)
-    sent = _kill(-leader, number)
+        return kill(leader, number)
+    sent = kill(-leader, number)
     if target == "tree":
         if number == signal.SIGKILL and cgroup is not None:
             sent |= kill_cgroup(cgroup)
         for pid in descendants(os.getpid()):
             if pid != leader and not _in_group(pid, leader):
-                sent |= _kill(pid, number)
+                sent |= kill(pid, number)
     return sent
 
 
-def reap_others(leader: int) -> None:
-    """Collect the adopted descendants that have ended, but not ``leader``."""
+def reap_others(leader: int) -> list[int]:
+    """Collect the children that have ended, adopted ones too, but not ``leader``; their pids."""
+    reaped = []
     for pid in children(os.getpid()):
         if pid != leader and is_zombie(pid):
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
-                pass
+                continue
+            reaped.append(pid)
+    return reaped
 
 
-def alone(leader: int) -> bool:
-    """Whether nothing but the (ended) leader is left below this process."""
-    return all(pid == leader for pid in children(os.getpid()))
+def alone(leader: int, companion: int = 0) -> bool:
+    """Whether nothing but the (ended) leader, and a process that is no part of the session, is left below this one."""
+    return all(pid in (leader, companion) for pid in children(os.getpid()))
 
 
 def _in_group(pid: int, leader: int) -> bool:
@@ -95,7 +98,8 @@ def _in_group(pid: int, leader: int) -> bool:
         return True
 
 
-def _kill(pid: int, number: int) -> bool:
+def kill(pid: int, number: int) -> bool:
+    """Signal a process, or a group by its negated number; whether it was there."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):

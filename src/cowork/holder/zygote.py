@@ -25,8 +25,10 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 2:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(arguments[2]), hard))
-    sock = socket.socket(fileno=fd)
     _leave_the_starter(keep=fd)
+    # As low as can be, wherever the starter had it: high numbers are a sandbox's (sandbox.py).
+    sock = socket.socket(fileno=os.dup(fd))
+    os.close(fd)
     if role in ("zygote", "scoped-zygote"):
         serve(sock, cgroup.delegated() if role == "scoped-zygote" else None)
     elif os.fork() == 0:

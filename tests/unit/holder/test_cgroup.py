@@ -58,3 +58,59 @@ def test_a_delegated_cgroup_is_emptied_for_the_sessions(monkeypatch: pytest.Monk
     assert cgroup.delegated() == str(tmp_path)
     assert (tmp_path / "holders" / "cgroup.procs").read_text() == "0"
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+pids"  # the last one written
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """What a session's cgroup has in it when both controllers were delegated."""
+    for name in ("memory.max", "memory.swap.max", "pids.max"):
+        (tmp_path / name).write_text("max")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("memory", "tasks", "expected"),
+    [
+        (None, None, {"memory.max": "max", "memory.swap.max": "max", "pids.max": "max"}),
+        (1 << 30, None, {"memory.max": "1073741824", "memory.swap.max": "0", "pids.max": "max"}),
+        (None, 64, {"memory.max": "max", "memory.swap.max": "max", "pids.max": "64"}),
+        (1 << 30, 64, {"memory.max": "1073741824", "memory.swap.max": "0", "pids.max": "64"}),
+    ],
+)
+def test_limits(own: Path, memory: int | None, tasks: int | None, expected: dict[str, str]) -> None:
+    """A limit of memory that swap got round would be none."""
+    assert cgroup.limit(str(own), memory, tasks) == []
+    assert {file.name: file.read_text() for file in own.iterdir()} == expected
+
+
+def without(own: Path, name: str) -> None:
+    """The kernel makes such a file, so nobody else can: here a folder is in its place."""
+    (own / name).unlink()
+    (own / name).mkdir()
+
+
+@pytest.mark.parametrize("name", ["memory.max", "pids.max"])
+def test_a_controller_that_is_not_there_is_told_and_the_other_limit_holds(own: Path, name: str) -> None:
+    without(own, name)
+    (problem,) = cgroup.limit(str(own), 1 << 30, 64)
+    assert problem.startswith(f"{name}=")
+    assert "delegated" in problem
+    other = {"memory.max": "pids.max", "pids.max": "memory.max"}[name]
+    assert (own / other).read_text() == {"pids.max": "64", "memory.max": "1073741824"}[other]
+
+
+def test_a_kernel_that_does_not_count_swap(own: Path) -> None:
+    without(own, "memory.swap.max")
+    assert cgroup.limit(str(own), 1 << 30, None) == []
+
+
+def test_swap_is_closed_whatever_became_of_the_other_limit(own: Path) -> None:
+    without(own, "pids.max")
+    cgroup.limit(str(own), 1 << 30, 64)
+    assert (own / "memory.swap.max").read_text() == "0"
+
+
+def test_without_a_cgroup_every_limit_is_told() -> None:
+    told = cgroup.limit(None, 1 << 30, 64)
+    assert [line.partition(":")[0] for line in told] == ["memory.max=1073741824", "pids.max=64"]
+    assert cgroup.limit(None, None, None) == []

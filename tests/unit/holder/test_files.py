@@ -103,3 +103,42 @@ def test_a_full_disk_does_not_stop_the_log(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "write", fail)
     files.LifecycleLog(str(tmp_path / "log"))("lost")
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_log_that_grows_too_long_is_set_aside(tmp_path: Path) -> None:
+    path, aside = tmp_path / "log", tmp_path / "log.1"
+    log = files.LifecycleLog(str(path), limit=100)
+    written = 0
+    while not aside.exists():
+        log(f"line {written}")
+        written += 1
+        assert written < 10
+    assert not path.exists()
+    assert 100 < aside.stat().st_size < 150
+    log("next")
+    assert path.read_text().endswith(" next\n")
+    assert aside.read_text().endswith(f" line {written - 1}\n")
+    assert sorted(os.listdir(tmp_path)) == ["log", "log.1"]
+
+
+def test_what_was_set_aside_before_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "log.1").write_text("old")
+    files.LifecycleLog(str(tmp_path / "log"), limit=0)("x")
+    assert (tmp_path / "log.1").read_text().endswith("Z x\n")
+    assert os.listdir(tmp_path) == ["log.1"]
+
+
+def test_a_log_without_limit_grows(tmp_path: Path) -> None:
+    log = files.LifecycleLog(str(tmp_path / "log"))
+    for _ in range(100):
+        log("x" * 1000)
+    assert os.listdir(tmp_path) == ["log"]
+    assert (tmp_path / "log").stat().st_size > 100_000
+
+
+def test_a_log_that_cannot_be_set_aside_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "log.1" / "in the way").mkdir(parents=True)
+    log = files.LifecycleLog(str(tmp_path / "log"), limit=0)
+    log("one")
+    log("two")
+    assert len((tmp_path / "log").read_text().splitlines()) == 2

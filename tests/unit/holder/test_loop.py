@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cowork.holder.loop import exit_record, signal_name
+from cowork.holder.loop import exit_record, outcome, signal_name
 
 
 def ended(code: str) -> os.waitid_result:
@@ -22,7 +22,7 @@ def ended(code: str) -> os.waitid_result:
 @pytest.mark.parametrize(("code", "status"), [("exit 0", 0), ("exit 1", 1), ("exit 255", 255)])
 def test_the_record_of_an_exit(code: str, status: int) -> None:
     before = time.time()
-    record = exit_record(ended(code), head=77, oom_kills=None)
+    record = exit_record(*outcome(ended(code)), head=77, oom_kills=None)
     when = record.pop("ended")
     assert isinstance(when, float)
     assert before <= when <= time.time()
@@ -31,7 +31,7 @@ def test_the_record_of_an_exit(code: str, status: int) -> None:
 
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (6, "SIGABRT"), (40, "SIG40")])
 def test_the_record_of_a_signal(number: int, name: str) -> None:
-    record = exit_record(ended(f"kill -{number} $$"), head=0, oom_kills=2)
+    record = exit_record(*outcome(ended(f"kill -{number} $$")), head=0, oom_kills=2)
     assert {key: record[key] for key in ("exitCode", "signal", "oomKillCount")} == {
         "exitCode": -1, "signal": name, "oomKillCount": 2,
     }  # fmt: skip

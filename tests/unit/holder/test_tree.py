@@ -13,6 +13,7 @@ import pytest
 
 from cowork.holder import tree
 from tests.support.holding import child, wait_gone
+from tests.support.ordinary import ordinary_user
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ def test_others_are_reaped_and_the_leader_is_not() -> None:
         "pids = [os.posix_spawn('/bin/true', ['true'], {}) for _ in range(3)]\n"
         "for pid in pids: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n"
         "assert not tree.alone(pids[1])\n"
-        "tree.reap_others(pids[1])\n"
+        "assert tree.reap_others(pids[1]) == [pids[0], pids[2]]\n"
+        "assert tree.reap_others(pids[1]) == []\n"
         "assert tree.alone(pids[1])\n"
         "assert tree.children(os.getpid()) == [pids[1]]\n"
         "assert os.waitpid(pids[1], 0)[0] == pids[1]\n"
@@ -103,3 +105,52 @@ def test_a_cgroup_is_killed_as_a_whole(tmp_path: object, family: list[int]) -> N
     fd = os.pidfd_open(family[0])
     assert not select.select([fd], [], [], 0)[0]
     os.close(fd)
+
+
+def test_the_living_are_not_reaped() -> None:
+    code = (
+        "import os, signal, cowork.holder.tree as tree\n"
+        "pid = os.fork()\n"
+        "if not pid: signal.pause()\n"
+        "assert tree.reap_others(-1) == []\n"
+        "os.kill(pid, 9)\n"
+        "os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)\n"
+        "assert tree.reap_others(-1) == [pid]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_companion_is_no_company() -> None:
+    code = (
+        "import os, signal, cowork.holder.tree as tree\n"
+        "def child():\n"
+        "    pid = os.fork()\n"
+        "    if not pid: signal.pause()\n"
+        "    return pid\n"
+        "leader, companion = child(), child()\n"
+        "assert not tree.alone(leader)\n"
+        "assert tree.alone(leader, companion)\n"
+        "assert tree.alone(companion, leader)\n"
+        "third = child()\n"
+        "assert not tree.alone(leader, companion)\n"
+        "for pid in (leader, companion, third): os.kill(pid, 9); os.waitpid(pid, 0)\n"
+        "assert tree.alone(leader, companion)\n"
+        "assert tree.alone(leader)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_kill_tells_whether_anybody_was_there(family: list[int]) -> None:
+    assert tree.kill(family[0], 0)
+    assert tree.kill(-family[0], 0), "its group"
+    assert tree.kill(family[1], signal.SIGKILL)
+    wait_gone(family[1])
+    with subprocess.Popen(["/bin/true"], start_new_session=True) as process:
+        process.wait()
+        assert not tree.kill(process.pid, 0)
+        assert not tree.kill(-process.pid, signal.SIGKILL)
+
+
+def test_kill_of_what_is_somebody_elses() -> None:
+    with ordinary_user():
+        assert not tree.kill(1, 0)
