@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 from cowork.backends import transcripts
 from cowork.backends.base import Availability, Backend, Prepared, SpawnRequest
+from cowork.backends.bwrap import project
 from cowork.backends.environment import child_environment
 from cowork.backends.mounts import link_mounts, resolve_mounts
 from cowork.backends.plugindirs import climb
 from cowork.backends.programs import find_program
+from cowork.config import Watched
 from cowork.errors import RpcError
 from cowork.translate.arguments import allowed_disallowed_tools, brief, map_arguments, map_text, resume_id
 from cowork.translate.matcher import GuestToHost
 from cowork.translate.paths import GUEST_ROOT
 from cowork.translate.sessionmap import SessionMap
-from cowork.translate.workdir import choose_workdir
+from cowork.translate.workdir import choose_workdir, workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,9 @@ class HostBackend(Backend):
     name = "host"
     isolation = "none"
 
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._config = Watched(os.environ if environ is None else environ)
+
     def probe(self) -> Availability:
         """The host is always there."""
         return Availability(works=True)
@@ -45,6 +50,7 @@ class HostBackend(Backend):
         mounts = resolve_mounts(request.mounts, home=home)
         link_mounts(request.tree, mounts.mapped)
         session = SessionMap(request.name, os.path.realpath(request.tree), mounts.mapped)
+        self._check_allowed(session)
         to_host = GuestToHost(session)
         wanted = map_environment(request.env, to_host)
         cwd = _working_directory(request, session, wanted, home)
@@ -57,10 +63,24 @@ class HostBackend(Backend):
             _log.warning(
                 "session %s: read-only mounts can be written to, the host backend isolates nothing", session.name
             )
+        limits = self._config.current().limits
         return Prepared(
             argv=[executable if request.command.startswith("/") else request.command, *args], executable=executable,
             env=env, cwd=cwd, failed_mounts=mounts.failed, session=session,
+            memory=limits.memory, tasks=limits.tasks,
         )  # fmt: skip
+
+    def _check_allowed(self, session: SessionMap) -> None:
+        """Both files may have been changed since the daemon chose this backend."""
+        where = "config.toml" if self._config.current().isolation == "required" else ""
+        for mount in workspaces(session, _real_folder):
+            if project.load(mount.host).required:
+                where = f"{mount.host}/{project.FILE}"
+        if where:
+            raise RpcError(
+                f'{where} says isolation = "required", and the host backend isolates nothing',
+                hint="start the daemon with --backend bwrap",
+            )
 
 
 def map_environment(env: Mapping[str, str | None], to_host: GuestToHost) -> dict[str, str | None]:

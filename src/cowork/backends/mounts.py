@@ -35,11 +35,11 @@ class Mounts(NamedTuple):
     failed: list[str]
 
 
-def resolve_mounts(requested: Mapping[str, Mount], *, home: str) -> Mounts:
+def resolve_mounts(requested: Mapping[str, Mount], *, home: str, files: bool = False) -> Mounts:
     """Find the folders of the mounts, parents before what is nested in them.
 
-    A file is left out without being a failure: clients hand every mount to the CLI as ``--add-dir``, which takes no
-    files.
+    A file is left out, unless ``files``, without being a failure: clients hand every mount to the CLI as
+    ``--add-dir``, which takes no files, and where nothing separates the session from the host it finds it anyway.
     """
     mapped: list[MappedMount] = []
     failed: list[str] = []
@@ -50,7 +50,7 @@ def resolve_mounts(requested: Mapping[str, Mount], *, home: str) -> Mounts:
         if problem or not host:
             _log.warning("mount %.100r is not there: %s", name, problem or f"{mount.path!r} is no folder")
             failed.append(name)
-        elif os.path.isdir(host):
+        elif files or os.path.isdir(host):
             mapped.append(MappedMount(name, host, _mode(name, mount.mode)))
         else:
             _log.info("mount %.100r is a file; left out on the host", name)

@@ -26,7 +26,7 @@ class Workdir(NamedTuple):
 
 def choose_workdir(
     session: SessionMap, *, cwd: str, hint: str, home: str, resolve: Callable[[str], str | None],
-    transcript_slugs: Collection[str] = (),
+    transcript_slugs: Collection[str] = (), inside: Callable[[str], str | None] = lambda path: path,
 ) -> Workdir:  # fmt: skip
     """Choose the working directory on the host.
 
@@ -35,12 +35,13 @@ def choose_workdir(
     alone when there is no such folder, what ``cwd`` says or the session's tree. The first whose slug is among
     ``transcript_slugs`` is taken, or else the first.
 
-    ``resolve`` gives the real path of a folder, None where there is none. A ``cwd`` outside the session that does not
-    exist is returned as it is when nothing else may be chosen: the caller has to check.
+    ``resolve`` gives the real path of a folder, None where there is none; ``inside`` the path that the session itself
+    has for it, which the slugs are made of. A ``cwd`` outside the session that does not exist is returned as it is when
+    nothing else may be chosen: the caller has to check.
     """
     candidates = list(_candidates(session, cwd, hint, home, resolve))
     for candidate in candidates:
-        if transcript_slugs and project_slug(candidate.path) in transcript_slugs:
+        if transcript_slugs and project_slug(inside(candidate.path) or candidate.path) in transcript_slugs:
             return Workdir(candidate.path, "it has the transcript")
     return candidates[0]
 

@@ -9,7 +9,7 @@ import pytest
 
 from cowork.backends.base import SpawnRequest
 from cowork.backends.host import HostBackend, map_environment
-from cowork.errors import RpcError
+from cowork.errors import ConfigError, RpcError
 from cowork.translate.matcher import GuestToHost
 from cowork.translate.sessionmap import MappedMount, SessionMap
 from cowork.translate.slug import project_slug
@@ -153,3 +153,36 @@ def test_read_only_is_said_to_be_none(tmp_path: Path, caplog: pytest.LogCaptureF
     assert caplog.text == ""
     HostBackend().prepare(request(tmp_path, mounts={"a": Mount("a", "ro"), "b": Mount("b", "ro")}))
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def configured(folder: Path, text: str) -> dict[str, str]:
+    """An environment with that configuration."""
+    file = folder / "config" / "cowork" / "config.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o600)
+    return {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}
+
+
+def test_the_limits_of_the_configuration(tmp_path: Path) -> None:
+    """Read at every spawn: a daemon runs for weeks."""
+    backend = HostBackend(configured(tmp_path, '[limits]\nmemory = "1G"\ntasks = 100\n'))
+    prepared = backend.prepare(request(tmp_path))
+    assert (prepared.memory, prepared.tasks) == (1 << 30, 100)
+    configured(tmp_path, "[limits]\ntasks = 7\n")
+    prepared = backend.prepare(request(tmp_path))
+    assert (prepared.memory, prepared.tasks) == (None, 7)
+
+
+def test_a_configuration_that_makes_no_sense_starts_nothing(tmp_path: Path) -> None:
+    backend = HostBackend(configured(tmp_path, "[limits]\nmemory = 3\n"))
+    with pytest.raises(ConfigError, match=r"limits\.memory"):
+        backend.prepare(request(tmp_path))
+
+
+def test_it_has_no_sandbox_and_says_so(tmp_path: Path) -> None:
+    backend = HostBackend({"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)})
+    prepared = backend.prepare(request(tmp_path))
+    assert (prepared.sandbox, prepared.network, prepared.weaker) == (None, "host", [])
+    assert prepared.translated
+    assert backend.honours == frozenset()

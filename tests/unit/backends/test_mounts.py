@@ -61,6 +61,19 @@ def test_a_file_is_left_out(home: Path) -> None:
     assert resolve_mounts({"m": Mount("f")}, home=str(home)) == ((), [])
 
 
+def test_a_file_is_mounted_where_files_can_be(home: Path) -> None:
+    (home / "f").write_text("x")
+    (home / "link").symlink_to("f")
+    os.mkfifo(home / "fifo")
+    asked = {"m": Mount("f", "ro"), "l": Mount("link"), "p": Mount("proj"), "fifo": Mount("fifo"), "no": Mount("gone")}
+    found = resolve_mounts(asked, home=str(home), files=True)
+    file = str(home / "f")
+    assert found.mapped == (
+        MappedMount("l", file, "rw"), MappedMount("m", file, "ro"), MappedMount("p", str(home / "proj"), "rw"),
+    )  # fmt: skip
+    assert found.failed == ["fifo", "no"]
+
+
 @pytest.mark.parametrize("name", sorted(INTERNAL))
 def test_the_clients_own_are_made_in_home_alone(home: Path, tmp_path: Path, name: str) -> None:
     assert hosts(home, **{name: "a/b"}) == {name: str(home / "a" / "b")}

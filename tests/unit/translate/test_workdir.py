@@ -118,3 +118,28 @@ def test_the_reasons() -> None:
         "mount a is the first by name", "mount b is the first of CLAUDE_CODE_WORKSPACE_HOST_PATHS",
         "the client asked for it", "it has the transcript",
     ]  # fmt: skip
+
+
+def test_a_session_that_has_paths_of_its_own_files_transcripts_under_them() -> None:
+    session = SessionMap("s", TREE, [MappedMount("a", "/a"), MappedMount("b", "/b")])
+
+    def chosen(*slugs: str) -> str:
+        found = choose_workdir(
+            session, cwd="", hint="", home=HOME, resolve=str, transcript_slugs=set(map(project_slug, slugs)),
+            inside=session.to_guest,
+        )  # fmt: skip
+        return found.path
+
+    assert chosen("/sessions/s/mnt/b") == "/b"
+    assert chosen("/b") == "/a", "the host's path is none of its own"
+    assert chosen("/sessions/s") == TREE
+    assert chosen("/sessions/s/mnt/b", "/sessions/s/mnt/a") == "/a"
+
+
+def test_a_folder_that_the_session_does_not_see_goes_by_the_hosts_path() -> None:
+    session = SessionMap("s", TREE, [MappedMount("a", "/a")])
+    found = choose_workdir(
+        session, cwd="/x", hint="", home=HOME, resolve=lambda path: path if path == "/x" else None,
+        transcript_slugs={project_slug("/x")}, inside=session.to_guest,
+    )  # fmt: skip
+    assert (found.path, found.reason) == ("/x", "it has the transcript")
