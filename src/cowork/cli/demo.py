@@ -66,6 +66,8 @@ def _find_daemon(where: paths.Paths, *, start: bool, stack: ExitStack) -> Path:
         click.echo("the daemon is in use; the demonstration runs through a second one of its own")
         return stack.enter_context(_private_daemon())
     click.echo(f"daemon {found.pid}, backend {found.backend} (isolation: {found.isolation}), socket {own[0]}")
+    for reason in found.reasons:
+        click.echo(f"not {reason}")
     return Path(own[0])
 
 

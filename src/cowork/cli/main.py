@@ -16,6 +16,7 @@ VERBS = {
     "serve": "Serve Claude Desktop's Cowork sessions in the foreground.",
     "status": "Tell whether the daemon runs, and how it is.",
     "ps": "List sessions.",
+    "logs": "Print what a session printed, or what it reached.",
     "stop": "End the daemon; sessions go on.",
     "demo": "Show a real session through the Cowork socket, frame by frame.",
 }

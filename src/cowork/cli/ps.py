@@ -10,7 +10,7 @@ from cowork import paths
 from cowork.cli import output
 from cowork.sessions.overview import SessionOverview, look
 
-HEADERS = ("ID", "NAME", "STATE", "BACKEND", "ISOLATION", "AGE", "COMMAND")
+HEADERS = ("ID", "NAME", "STATE", "BACKEND", "ISOLATION", "NETWORK", "AGE", "COMMAND")
 _WIDTH = 60
 
 
@@ -36,8 +36,13 @@ def _row(s: SessionOverview) -> tuple[str, ...]:
     command_line = shlex.join(s.argv) if s.argv else s.detail
     if len(command_line) > _WIDTH:
         command_line = command_line[: _WIDTH - 1] + "…"
-    isolation = f"{s.isolation} (ro not enforced)" if s.unenforced else s.isolation
-    return (s.id, s.name, state_of(s), s.backend, isolation, output.age(s.created), command_line)
+    return (s.id, s.name, state_of(s), s.backend, isolation_of(s), s.network, output.age(s.created), command_line)
+
+
+def isolation_of(s: SessionOverview) -> str:
+    """What separates it from the host, and where that falls short."""
+    notes = (["ro not enforced"] if s.unenforced else []) + s.weaker
+    return f"{s.isolation} ({'; '.join(notes)})" if notes else s.isolation
 
 
 def state_of(s: SessionOverview) -> str:

@@ -24,7 +24,8 @@ Options:
   --socket PATH        listen here; may be given several times
                        (default: cowork-vm-service.sock in $XDG_RUNTIME_DIR)
   --no-default-socket  listen only where helpers ask for it
-  --backend NAME       auto, host (native means host); default $COWORK_VM_BACKEND, else auto
+  --backend NAME       auto, bwrap or host (native means host); default $COWORK_VM_BACKEND,
+                       else auto: the strongest that works here
   --dialect NAME       helper (clients 3.x) or service (clients 2.x) for all sockets;
                        default by the socket's name
   --debug              log requests, without secrets
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     wanted = given.get("backend", [os.environ.get("COWORK_VM_BACKEND") or "auto"])[-1].lower()
     backend, reasons = choose(wanted)
     if "check" in given:
-        return check(where, sockets, backend.name, backend.isolation)
+        return check(where, sockets, backend.name, backend.isolation, reasons)
 
     from cowork.service import daemon
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     return daemon.run(where, options)
 
 
-def check(where: paths.Paths, sockets: list[Path], backend: str, isolation: str) -> int:
+def check(where: paths.Paths, sockets: list[Path], backend: str, isolation: str, reasons: Sequence[str] = ()) -> int:
     """Say what ``serve`` would use, after the same checks.
 
     Raises:
@@ -87,6 +88,7 @@ def check(where: paths.Paths, sockets: list[Path], backend: str, isolation: str)
         unixsocket.check_parent(path)
     lines = [
         f"backend    {backend} (isolation: {isolation})",
+        *(f"           not {reason}" for reason in reasons),
         f"state      {where.state}",
         f"runtime    {where.runtime}",
     ]

@@ -50,6 +50,8 @@ def _why_not(where: paths.Paths, lock: LockFile, error: NotRunning) -> tuple[str
 def _show(found: DaemonStatus) -> None:
     click.echo(f"running   pid {found.pid}, version {found.version}, up {output.age(found.started)}")
     click.echo(f"backend   {found.backend} (isolation: {found.isolation})")
+    for reason in found.reasons:
+        click.echo(f"          not {reason}")
     click.echo(f"machine   {'started' if found.machine else 'not started'}, {found.running} processes")
     click.echo(f"clients   {found.connections} connections, {found.subscribers} subscribers")
     for listener in found.listeners:

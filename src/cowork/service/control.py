@@ -48,7 +48,10 @@ class ListenerStatus(msgspec.Struct):
 
 
 class DaemonStatus(msgspec.Struct):
-    """State of a running daemon; ``running`` counts live processes, ``started`` is seconds since the epoch."""
+    """State of a running daemon; ``running`` counts live processes, ``started`` is seconds since the epoch.
+
+    ``reasons``: why no stronger backend was taken, and what would mend it.
+    """
 
     v: int
     pid: int
@@ -61,6 +64,7 @@ class DaemonStatus(msgspec.Struct):
     subscribers: int
     connections: int
     listeners: list[ListenerStatus]
+    reasons: list[str] = []
 
 
 class Control:

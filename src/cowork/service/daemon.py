@@ -75,7 +75,8 @@ def run(paths: Paths, options: Options) -> int:
         raise PolicyError(f"another daemon is running{holder_of(lock)}", hint="cowork stop")
     log(f"startup pid={os.getpid()} version={__version__} backend={options.backend.name}")
     for reason in options.reasons:
-        _log.info("backend not taken: %s", reason)
+        _log.warning("backend not taken: %s", reason)
+        log(f"backend not taken: {reason}")
     code = 1
     try:
         lock.note(msgspec.json.encode(LockNote(os.getpid(), time.time(), __version__)))
@@ -156,6 +157,7 @@ class Daemon:
             running=sum(1 for _ in service.processes.live()), subscribers=service.delivery.count,
             connections=len(service.connections),
             listeners=[ListenerStatus(str(li.path), li.dialect, li.lent) for li in self._listeners.all()],
+            reasons=list(self._options.reasons),
         )  # fmt: skip
 
     def _ready(self) -> None:

@@ -149,6 +149,15 @@ class Process:
         else:
             self._link.signal(for_signal(number, interrupt_first=speaks_stream_json(self.record.argv)), done)
 
+    def mount(self, asked: dict[str, object], done: Callable[[str], None]) -> None:
+        """See ``HolderLink.mount``."""
+        if self._waiting is not None:
+            self._waiting.append(lambda: self.mount(asked, done))
+        elif self.exit is not None or self._link is None:
+            done("the session has ended")
+        else:
+            self._link.mount(asked, done)
+
     def taken(self) -> None:
         """Positions on the page have moved far enough to tell the holder."""
         if self._link is not None:

@@ -117,8 +117,9 @@ class Processes:
         asked = SessionRecord(
             id=directory.id, kind=KIND, name=name, process=key, argv=record.without_secrets(prepared.argv),
             executable=prepared.executable, cwd=prepared.cwd, backend=backend.name,
-            isolation=backend.isolation, created=time.time(), translated=prepared.session is not None,
-            mounts=[MountRecord(*mount) for mount in prepared.session.mounts] if prepared.session else [],
+            isolation=backend.isolation, created=time.time(), translated=prepared.translated,
+            mounts=[MountRecord(*mount) for mount in prepared.session.mounts],
+            network=prepared.network, weaker=prepared.weaker,
             remote=prepared.env.get("CLAUDE_CODE_BRIEF") == "1",
         )  # fmt: skip
         process = Process(key, directory, asked, self, self._translation(asked))
@@ -128,10 +129,9 @@ class Processes:
         self._exit_codes.pop(key, None)
         return process
 
-    def _translation(self, asked: SessionRecord) -> Translation | None:
+    def _translation(self, asked: SessionRecord) -> Translation:
         translation = Translation.of(asked, os.path.realpath(self._paths.trees / asked.name))
-        if translation is not None:
-            self.remember(translation.session)
+        self.remember(translation.session)
         return translation
 
     def remember(self, session: SessionMap) -> None:
@@ -159,7 +159,7 @@ class Processes:
         return StartSpec(
             folder=str(directory.path), socket=socket_path(self._paths.runtime, directory.id), argv=prepared.argv,
             executable=prepared.executable, env=prepared.env, cwd=prepared.cwd, history=asked.history,
-            umask=self._umask,
+            umask=self._umask, sandbox=prepared.sandbox, memory=prepared.memory, tasks=prepared.tasks,
         )  # fmt: skip
 
     # -- adopting

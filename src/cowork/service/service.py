@@ -40,6 +40,8 @@ class Service:
         self.paths = paths
         self.backend = backend
         self.uid = os.getuid()
+        self.real_home = os.path.realpath(paths.home)
+        self.ours = tuple(map(os.path.realpath, (paths.state, paths.runtime, paths.trees)))
         self.methods = METHODS
         self.connections: set[Connection] = set()
         self.sdk: str | None = None

@@ -18,11 +18,12 @@ LONGEST = 1 << 20
 
 
 class StdinFilter:
-    """State between two writes to one session. ``skills``: the session is a ``claude`` that reads stream-json."""
+    """State between two writes to one session. ``to_host``: None where guest paths are real. ``skills``: the session
+    is a ``claude`` that reads stream-json."""
 
-    def __init__(self, to_host: GuestToHost, *, skills: bool) -> None:
+    def __init__(self, to_host: GuestToHost | None, *, skills: bool) -> None:
         self._to_host = to_host
-        self._prefix = to_host.session.guest_prefix
+        self._prefix = b"" if to_host is None else to_host.session.guest_prefix
         self._skills = skills
         self.held = b""
 
@@ -45,11 +46,13 @@ class StdinFilter:
         return self._map(data)
 
     def _concerns(self, data: bytes) -> bool:
-        return self._prefix in data or self._may_be_cut(data[-len(self._prefix) :]) or self._has_skill(data)
+        if self._prefix and (self._prefix in data or self._may_be_cut(data[-len(self._prefix) :])):
+            return True
+        return self._has_skill(data)
 
     def _may_be_cut(self, tail: bytes) -> bool:
         """Whether a guest path stands, or begins, in an unfinished line."""
-        if tail.endswith(b"\n"):
+        if tail.endswith(b"\n") or not self._prefix:
             return False
         if self._prefix in tail:
             return True
@@ -61,4 +64,4 @@ class StdinFilter:
     def _map(self, data: bytes) -> bytes:
         if self._has_skill(data):
             data = b"\n".join(map(strip_skill_prefix, data.split(b"\n")))
-        return self._to_host(data, json=data.lstrip()[:1] == b"{")
+        return data if self._to_host is None else self._to_host(data, json=data.lstrip()[:1] == b"{")

@@ -1,7 +1,8 @@
-"""The translation of one session's streams, where guest paths are not real inside (the host backend).
+"""What is changed in one session's streams.
 
-Clients write and read guest paths, the session host paths. Requests that the virtual machine's runtime would answer
-are answered here, through the same stdin, between two lines of the client's.
+Clients write and read guest paths; where those are not real inside (the host backend) the session has host paths.
+Requests that the virtual machine's runtime would answer are answered here in any case, through the same stdin, between
+two lines of the client's.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ Write: TypeAlias = Callable[[bytes, Done], None]
 
 
 class Translation:
-    """State of one session's translation; survives a daemon only as what session.json says of the mounts."""
+    """State of one session's translation; survives a daemon only as what session.json says of the mounts.
 
-    def __init__(self, session: SessionMap, *, stream_json: bool, remote: bool) -> None:
+    ``real_inside``: the session sees guest paths as the client does, so paths are left alone.
+    """
+
+    def __init__(self, session: SessionMap, *, stream_json: bool, remote: bool, real_inside: bool = False) -> None:
         self.session = session
-        self._to_guest = HostToGuest(session)
-        self._stdin = StdinFilter(GuestToHost(session), skills=stream_json)
+        self.real_inside = real_inside
+        self._to_guest = None if real_inside else HostToGuest(session)
+        self._stdin = self._filter(stream_json)
         self._stream_json = stream_json
         self._remote = remote
         self._answered = 0
@@ -44,21 +49,25 @@ class Translation:
         self._out: Write | None = None
 
     @classmethod
-    def of(cls, record: SessionRecord, tree: str) -> Translation | None:
-        """The translation of a recorded session; None for one whose guest paths are real."""
-        if not record.translated:
-            return None
+    def of(cls, record: SessionRecord, tree: str) -> Translation:
+        """The translation of a recorded session."""
         mounts = tuple(MappedMount(m.name, m.host, m.mode) for m in record.mounts)
         session = SessionMap(record.name, tree, mounts)
-        return cls(session, stream_json=speaks_stream_json(record.argv), remote=record.remote)
+        stream_json = speaks_stream_json(record.argv)
+        return cls(session, stream_json=stream_json, remote=record.remote, real_inside=not record.translated)
 
     def add_mount(self, mount: MappedMount) -> None:
         """One more folder from now on; one of the same name is replaced."""
         others = [m for m in self.session.mounts if m.name != mount.name]
         self.session = SessionMap(self.session.name, self.session.tree, (*others, mount))
+        if self.real_inside:
+            return
         self._to_guest = HostToGuest(self.session)
-        held, self._stdin = self._stdin.held, StdinFilter(GuestToHost(self.session), skills=self._stream_json)
+        held, self._stdin = self._stdin.held, self._filter(self._stream_json)
         self._stdin.held = held
+
+    def _filter(self, stream_json: bool) -> StdinFilter:
+        return StdinFilter(None if self.real_inside else GuestToHost(self.session), skills=stream_json)
 
     # -- to the session
 
@@ -116,11 +125,11 @@ class Translation:
     @property
     def needles(self) -> tuple[bytes, ...]:
         """See ``sessions.cutter.Transform``, which this is for the session's output."""
-        return self._to_guest.needles
+        return () if self._to_guest is None else self._to_guest.needles
 
     def __call__(self, data: bytes) -> bytes:
         """Bytes of output as the client must see them."""
-        return self._to_guest(data, json=data[:1] == b"{")
+        return data if self._to_guest is None else self._to_guest(data, json=data[:1] == b"{")
 
     def intercept(self, text: str, end: int, out: Write) -> str:
         """``text`` of stdout without the requests that are answered here.

@@ -3,6 +3,7 @@
 session.json    what was asked for            exit.json      how it ended (absent while it runs)
 spool/          what it printed               readers        the page of read positions
 child.json      pids, against leftovers       lifecycle.log  what happened to it, in words
+covers.json     placeholders in the user's folders, if it has a sandbox; network.log: what it reached and did not
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cowork.errors import NotFound
 from cowork.holder import files
+from cowork.holder.covers import Cover
 from cowork.holder.page import Page
 from cowork.sessions import record
 from cowork.sessions.record import ChildRecord, ExitRecord, SessionRecord
@@ -49,6 +53,11 @@ class SessionDirectory:
     def lifecycle_log(self) -> Path:
         """Written by the holder."""
         return self.path / "lifecycle.log"
+
+    @property
+    def network_log(self) -> Path:
+        """Written by the session's proxy; what was before it is in ``network.log.1``."""
+        return self.path / "network.log"
 
     def create(self, asked: SessionRecord) -> Page:
         """Make the directory (0700) with session.json and an empty page.
@@ -104,6 +113,13 @@ class SessionDirectory:
             return record.load(self.path / "child.json", ChildRecord)
         except (FileNotFoundError, record.RecordError):
             return None
+
+    def covers(self) -> list[Cover]:
+        """The placeholders that it may have left in the user's folders; none for a session without a sandbox."""
+        try:
+            return msgspec.json.decode((self.path / "covers.json").read_bytes(), type=list[Cover])
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return []
 
     def log(self, text: str) -> None:
         """Add a line to the session's lifecycle log."""

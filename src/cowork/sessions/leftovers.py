@@ -7,6 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from cowork.holder import covers
 from cowork.holder.tree import descendants, is_zombie, kill_cgroup, start_time
 from cowork.sessions.record import ExitRecord
 
@@ -45,6 +46,7 @@ def bury(directory: SessionDirectory) -> ExitRecord:
         _kill(-child.pid)
     if child is not None and child.cgroup is not None:
         kill_cgroup(child.cgroup)
+    covers.remove(directory.covers())
     ended = ExitRecord(ended=time.time(), lost=True)
     directory.write_exit(ended)
     directory.log("the holder was killed; the session's end was not seen")

@@ -49,6 +49,7 @@ class HolderLink(asyncio.Protocol):
         self._token = 0
         self._writes: dict[int, tuple[int, Callable[[str | None], None]]] = {}
         self._signals: dict[int, Callable[[bool], None]] = {}
+        self._mounts: dict[int, Callable[[str], None]] = {}
         self._unanswered = 0
 
     @classmethod
@@ -109,6 +110,16 @@ class HolderLink(asyncio.Protocol):
         self._signals[self._token] = done
         self._send(m.SIGNAL, msgspec.json.encode({"token": self._token, "steps": steps}))
 
+    def mount(self, asked: dict[str, object], done: Callable[[str], None]) -> None:
+        """Show one more folder in the sandbox: ``asked`` is the body of MOUNT without the token; ``done`` gets what
+        went wrong, or nothing."""
+        if not self.alive:
+            done("the session has ended")
+            return
+        self._token += 1
+        self._mounts[self._token] = done
+        self._send(m.MOUNT, msgspec.json.encode({"token": self._token, **asked}))
+
     def taken(self) -> None:
         """Positions have moved on the page."""
         if self.alive:
@@ -158,6 +169,9 @@ class HolderLink(asyncio.Protocol):
         signals, self._signals = self._signals, {}
         for answer in signals.values():
             answer(False)
+        mounts, self._mounts = self._mounts, {}
+        for tell in mounts.values():
+            tell("the session has ended")
         self._owner.holder_gone()
 
     def _handle(self, kind: int, body: bytes) -> None:
@@ -168,6 +182,9 @@ class HolderLink(asyncio.Protocol):
         elif kind == m.SIGNALLED:
             answer = msgspec.json.decode(body)
             self._signals.pop(answer["token"])(answer["sent"])
+        elif kind == m.MOUNTED:
+            answer = msgspec.json.decode(body)
+            self._mounts.pop(answer["token"])(answer["error"])
         elif kind == m.STATUS:
             status = msgspec.json.decode(body, type=HolderStatus)
             if status.version > m.VERSION:

@@ -20,7 +20,8 @@ class SessionOverview(msgspec.Struct, rename="camel", omit_defaults=True):
 
     ``state``: "running", "ended", "lost" (its holder was killed) or "unreadable". ``output``: "full" when nobody
     takes what it prints. ``head``: bytes printed so far. ``created``, ``ended``: seconds since the epoch.
-    ``unenforced``: names of mounts that were asked for read-only and can be written to.
+    ``unenforced``: names of mounts that were asked for read-only and can be written to. ``network``: what it may
+    reach, in words. ``weaker``: what is less than its isolation promises, in words.
     """
 
     id: str
@@ -33,6 +34,8 @@ class SessionOverview(msgspec.Struct, rename="camel", omit_defaults=True):
     backend: str = ""
     isolation: str = ""
     unenforced: list[str] = []
+    network: str = ""
+    weaker: list[str] = []
     created: float = 0.0
     pid: int = 0
     head: int = 0
@@ -54,7 +57,8 @@ def _look_at(directory: SessionDirectory, runtime: Path) -> SessionOverview:
         asked = directory.record()
         out = SessionOverview(
             asked.id, "ended", asked.name, asked.kind, asked.process, asked.argv, asked.cwd, asked.backend,
-            asked.isolation, [m.name for m in asked.mounts if m.mode == "ro" and asked.translated], asked.created,
+            asked.isolation, [m.name for m in asked.mounts if m.mode == "ro" and asked.translated],
+            asked.network, asked.weaker, asked.created,
         )  # fmt: skip
         ended = directory.exit()
         if ended is None:

@@ -42,6 +42,7 @@ class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     the client's name of the session, which is also its tree's. ``argv``: see ``without_secrets``. ``isolation``: what
     really separates it from the host: "none", "bubblewrap" or "vm". ``created``: seconds since the epoch.
     ``translated``: guest paths are none of its own and are translated. ``remote``: its user is not at this computer.
+    ``network``: what it may reach, in words; ``weaker``: what is less than its isolation promises, in words.
     """
 
     version: int = VERSION
@@ -59,6 +60,8 @@ class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     mounts: list[MountRecord] = []
     translated: bool = False
     remote: bool = False
+    network: str = "host"
+    weaker: list[str] = []
     history: int = 16 * 1024 * 1024
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cowork import __version__
+from cowork.backends.base import Availability
 from cowork.cli import serve
 from cowork.errors import ConfigError, CoworkError, PolicyError
 
@@ -14,10 +15,17 @@ from cowork.errors import ConfigError, CoworkError, PolicyError
 @pytest.fixture
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tmp_path.chmod(0o700)
-    for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME"):
+    for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.delenv("COWORK_VM_BACKEND", raising=False)
+    sandbox(monkeypatch, works=False)
     return tmp_path
+
+
+def sandbox(monkeypatch: pytest.MonkeyPatch, *, works: bool) -> None:
+    """Whether bubblewrap works here."""
+    found = Availability(works, "" if works else "no namespaces", "" if works else "sysctl it")
+    monkeypatch.setattr("cowork.backends.bwrap.probe.probe", lambda environ: found)
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +61,25 @@ def test_the_backend_of_the_environment_gives_way_to_the_flag(
     monkeypatch.setenv("COWORK_VM_BACKEND", "")
     assert serve.main(["--check"]) == 0
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", ["bwrap", "bubblewrap", "BWRAP", "auto"])
+def test_the_sandbox_where_it_works(
+    runtime: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox(monkeypatch, works=True)
+    assert serve.main(["--check", f"--backend={name}"]) == 0
+    assert "bwrap (isolation: bubblewrap)" in capsys.readouterr().out
+
+
+def test_required_isolation_is_not_given_up(runtime: Path) -> None:
+    (runtime / "cowork").mkdir()
+    (runtime / "cowork" / "config.toml").write_text('isolation = "required"\n')
+    (runtime / "cowork" / "config.toml").chmod(0o600)
+    for name in ("auto", "host"):
+        with pytest.raises(PolicyError, match="required") as caught:
+            serve.main(["--check", "--backend", name])
+        assert caught.value.exit_status == 6
 
 
 @pytest.mark.parametrize("name", ["bwrap", "kvm"])

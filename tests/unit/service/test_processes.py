@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cowork.backends.base import Prepared
 from cowork.backends.host import HostBackend
 from cowork.errors import HolderError, NotFound, RpcError
+from cowork.holder.spec import Sandbox
 from cowork.linux import tasks
 from cowork.paths import Paths
 from cowork.service import processes as module
@@ -18,9 +20,10 @@ from cowork.service.process import Process
 from cowork.service.processes import Processes
 from cowork.sessions.directory import SessionDirectory
 from cowork.sessions.record import ExitRecord, SessionRecord, new_id
+from cowork.translate.sessionmap import MappedMount, SessionMap
 from tests.support.service import FakeHolder, FakeZygote, paths_below, turns
 
-PREPARED = Prepared(["/bin/x", "a"], "/bin/x", {"SECRET": "value"}, "/", [])
+PREPARED = Prepared(["/bin/x", "a"], "/bin/x", {"SECRET": "value"}, "/", [], SessionMap("n", "/t"))
 
 
 class FakeDelivery:
@@ -145,6 +148,68 @@ async def test_what_is_written_down_holds_no_secret(bench: Bench) -> None:
     assert '"executable":"/bin/x"' in text
     bench.table.close()
     await turns()
+
+
+SESSION = SessionMap("n", "/t", [MappedMount("proj", "/home/proj", "ro")])
+BOX = Sandbox(program="/bin/bwrap", options=["--clearenv"])
+
+
+def on_the_host(**more: Any) -> Prepared:
+    return Prepared(["/bin/x"], "/bin/x", {}, "/", [], SESSION, **more)
+
+
+@pytest.mark.asyncio
+async def test_what_a_session_on_the_host_is_recorded_as(bench: Bench) -> None:
+    process = bench.table.create("p", "n", on_the_host(), HostBackend())
+    asked = process.directory.record()
+    assert (asked.translated, asked.network, asked.weaker) == (True, "host", [])
+    assert [(m.name, m.host, m.mode) for m in asked.mounts] == [("proj", "/home/proj", "ro")]
+    assert process.translation is not None
+    assert not process.translation.real_inside
+    bench.table.close()
+
+
+@pytest.mark.asyncio
+async def test_what_a_session_in_a_sandbox_is_recorded_as(bench: Bench) -> None:
+    """Nothing of it is translated, but what its guest paths stand for is known all the same."""
+    prepared = on_the_host(translated=False, sandbox=BOX, network="model API only", weaker=["x is not protected"])
+    process = bench.table.create("p", "n", prepared, HostBackend())
+    asked = process.directory.record()
+    assert (asked.translated, asked.network, asked.weaker) == (False, "model API only", ["x is not protected"])
+    assert "--clearenv" not in (process.directory.path / "session.json").read_text()
+    assert process.translation is not None
+    assert process.translation.real_inside
+    found = bench.table.map_of("n")
+    assert found is not None
+    assert found.to_host("/sessions/n/mnt/proj/f") == "/home/proj/f"
+    bench.table.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("sandbox", [None, BOX])
+async def test_the_holder_is_told_of_the_sandbox_and_the_limits(bench: Bench, sandbox: Sandbox | None) -> None:
+    prepared = on_the_host(sandbox=sandbox, memory=1 << 30, tasks=64)
+    process = bench.table.create("p", "n", prepared, HostBackend())
+    starting = tasks.start(bench.table.start(process, prepared), "start")
+    await turns(3)
+    spec = await bench.zygote.holders[-1].begun()
+    await starting
+    assert (spec.sandbox, spec.memory, spec.tasks) == (sandbox, 1 << 30, 64)
+    bench.table.close()
+    await turns()
+
+
+@pytest.mark.asyncio
+async def test_a_sandboxed_session_of_an_earlier_daemon(bench: Bench) -> None:
+    """Its record says that guest paths are real inside; what they stand for is known to the next daemon, too."""
+    directory = session(bench.paths, "p", 1.0, ended=0)
+    await bench.table.adopt()
+    process = bench.table.get("p")
+    assert not directory.record().translated
+    assert process.translation is not None
+    assert process.translation.real_inside
+    assert bench.table.map_of("n") is not None
+    bench.table.close()
 
 
 @pytest.mark.asyncio

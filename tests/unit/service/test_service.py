@@ -17,10 +17,11 @@ from cowork.backends.host import HostBackend
 from cowork.linux import tasks
 from cowork.service import service as module
 from cowork.service.service import Service
+from cowork.translate.sessionmap import SessionMap
 from tests.support.delivery import FakeSink
 from tests.support.service import FakeZygote, paths_below, turns, until
 
-PREPARED = Prepared(["/bin/x"], "/bin/x", {}, "/", [])
+PREPARED = Prepared(["/bin/x"], "/bin/x", {}, "/", [], SessionMap("n", "/t"))
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,18 @@ async def start(service: Service, zygote: FakeZygote, key: str) -> None:
     await zygote.holders[-1].begun()
     await starting
     service.delivery.add(process, new=True)
+
+
+@pytest.mark.asyncio
+async def test_what_no_session_may_see(service: Service, tmp_path: Path) -> None:
+    """Real paths, whatever links lead there."""
+    paths = service.paths
+    assert service.ours == (str(paths.state), str(paths.runtime), str(paths.trees))
+    (tmp_path / "link").symlink_to(tmp_path)
+    linked = Service(paths_below(tmp_path / "link"), HostBackend(), FakeZygote().real)
+    assert linked.ours == service.ours
+    linked.close()
+    await turns()
 
 
 @pytest.mark.asyncio

@@ -92,3 +92,23 @@ def test_skills() -> None:
     assert fed(user("/a:b"), skills=False) == user("/a:b")
     for odd in (user("x /a:b"), user([{"type": "tool_result", "content": "/a:b"}]), b'{"type":"x","a":"/a:b"}\n'):
         assert fed(odd, skills=True) == odd
+
+
+def unmapped(*, skills: bool) -> StdinFilter:
+    """For a session in which guest paths are real."""
+    return StdinFilter(None, skills=skills)
+
+
+@given(st.lists(PIECES, max_size=12), st.booleans())
+def test_where_guest_paths_are_real_everything_passes_at_once(pieces: list[bytes], skills: bool) -> None:
+    stdin = unmapped(skills=skills)
+    for piece in pieces:
+        assert stdin.feed(piece) == piece
+        assert stdin.held == b""
+    assert stdin.flush() == b""
+
+
+def test_skills_where_guest_paths_are_real() -> None:
+    data = user(f"/a:b {VM.decode()}/mnt/p/f")
+    assert unmapped(skills=True).feed(b"x\n" + data) == b"x\n" + user(f"/b {VM.decode()}/mnt/p/f")
+    assert unmapped(skills=False).feed(data) is data

@@ -20,12 +20,12 @@ VM = "/sessions/otter"
 class Out:
     """A session's stdin: keeps what is written, and takes or refuses it."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, *, real_inside: bool = False) -> None:
         self.file = tmp_path / "proj" / "f"
         self.file.parent.mkdir()
         self.file.write_text("x")
         session = SessionMap("otter", "/tree", [MappedMount("proj", str(self.file.parent))])
-        self.t = Translation(session, stream_json=True, remote=False)
+        self.t = Translation(session, stream_json=True, remote=False, real_inside=real_inside)
         self.taken: list[bytes] = []
         self.refusal: str | None = None
         self.answers: list[str | None] = []
@@ -54,19 +54,37 @@ def out(tmp_path: Path) -> Out:
     return Out(tmp_path)
 
 
+@pytest.fixture
+def real(tmp_path: Path) -> Out:
+    """A session that sees guest paths as the client does."""
+    return Out(tmp_path, real_inside=True)
+
+
 def test_of_a_record() -> None:
     asked = SessionRecord(
         id="abcdefghijkl", kind="cowork", name="otter", argv=["/x/claude", "--output-format=stream-json"],
         mounts=[MountRecord("proj", "/home/proj", "ro")],
     )  # fmt: skip
-    assert Translation.of(asked, "/tree") is None
     asked.translated = asked.remote = True
     made = Translation.of(asked, "/tree")
-    assert made is not None
+    assert not made.real_inside
     assert (made.session.name, made.session.tree) == ("otter", "/tree")
     assert list(made.session.mounts) == [MappedMount("proj", "/home/proj", "ro")]
     assert made(b"/tree/x /home/proj /home/proj2") == b"/sessions/otter/x /sessions/otter/mnt/proj /home/proj2"
     assert all(needle in b"/tree /home/proj" for needle in made.needles)
+
+
+def test_of_a_record_of_a_session_with_real_paths() -> None:
+    asked = SessionRecord(
+        id="abcdefghijkl", kind="cowork", name="otter", argv=["/x/claude", "--output-format=stream-json"],
+        mounts=[MountRecord("proj", "/home/proj", "ro")],
+    )  # fmt: skip
+    made = Translation.of(asked, "/tree")
+    assert made.real_inside
+    assert list(made.session.mounts) == [MappedMount("proj", "/home/proj", "ro")]
+    output = b"/tree/x /home/proj"
+    assert made(output) is output
+    assert made.needles == (), "nothing has to be looked for in its output"
 
 
 def test_output_stays_json() -> None:
@@ -230,3 +248,37 @@ async def test_the_held_end_of_a_line_is_kept_until_it_is_taken(out: Out, monkey
     await until(lambda: out.taken)
     assert out.taken == [f"look at {out.file.parent}".encode()]
     out.t.close()
+
+
+def test_where_guest_paths_are_real_they_are_left_alone_and_nothing_waits(real: Out) -> None:
+    writes = [f"see {VM}/mnt/proj", f"/f\n{VM}", "\n", f"{VM}/mn"]
+    for text in writes:
+        real.write(text)
+    assert real.taken == [text.encode() for text in writes]
+    assert real.answers == [None] * 4
+
+
+def test_skills_go_by_their_own_name_there_too(real: Out) -> None:
+    said = {"type": "user", "message": {"content": f"/plugin:skill {VM}/mnt/proj/f"}}
+    real.write(json.dumps(said) + "\n")
+    (taken,) = real.taken
+    assert json.loads(taken)["message"]["content"] == f"/skill {VM}/mnt/proj/f"
+
+
+def test_requests_are_answered_there_too(real: Out) -> None:
+    """The session names a file by its guest path; the client, which reads the answer, finds it by the host's."""
+    assert real.t.intercept("a\n" + asking(f"{VM}/mnt/proj/f") + "b\n", 10, real) == "a\nb\n"
+    (answer,) = real.taken
+    response = json.loads(answer)["response"]
+    assert (response["subtype"], response["request_id"]) == ("success", "r")
+    assert str(real.file) in json.dumps(response)
+    assert real.ask(20, f"{VM}/mnt/proj/gone") == ""
+    assert "gone" in real.taken[1].decode()
+
+
+def test_one_more_mount_changes_what_is_known_and_no_stream(real: Out) -> None:
+    real.t.add_mount(MappedMount("new", "/new"))
+    assert real.t.session.to_host(f"{VM}/mnt/new/f") == "/new/f"
+    real.write(f"{VM}/mnt/new/f\n")
+    assert real.taken == [f"{VM}/mnt/new/f\n".encode()]
+    assert real.t(b"/new/f") == b"/new/f"

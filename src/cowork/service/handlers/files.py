@@ -14,18 +14,19 @@ from cowork.errors import InvalidParams, NotFound, RpcError
 from cowork.service.reading import read_contained
 from cowork.sessions.record import MountRecord
 from cowork.translate.paths import resolve_subpath
-from cowork.translate.sessionmap import SessionMap
+from cowork.translate.sessionmap import MappedMount, SessionMap
 from cowork.wire import replies
 from cowork.wire.requests import Mount
 
 if TYPE_CHECKING:
     from cowork.service.answer import Handler
     from cowork.service.connection import Connection
+    from cowork.service.process import Process
     from cowork.service.service import Service
     from cowork.wire import requests as r
 
 
-def mount_path(service: Service, caller: Connection, p: r.MountPath) -> replies.MountPath:
+async def mount_path(service: Service, caller: Connection, p: r.MountPath) -> replies.MountPath:
     """Add a folder to a live session; its guest path.
 
     Raises:
@@ -35,19 +36,38 @@ def mount_path(service: Service, caller: Connection, p: r.MountPath) -> replies.
     process = service.processes.get(p.process_id)
     translation = process.translation
     if translation is None:
-        raise RpcError("mountPath is not supported by this session's backend: the folder is there at the next spawn")
+        raise RpcError("mountPath: nothing is known of this session's folders")
     if problem := check_mount_name(p.mount_name):
         raise InvalidParams(f"Invalid params: mountName: {problem}", field="mountName")
     asked = {p.mount_name: Mount(path=p.subpath, mode=p.mode)}
-    found = resolve_mounts(asked, home=os.path.realpath(service.paths.home))
+    home = service.real_home
+    found = resolve_mounts(asked, home=home, files=translation.real_inside)
     if not found.mapped:
         raise NotFound(f"{p.subpath}: no such folder")
+    if translation.real_inside:
+        await _mount_in_sandbox(service, process, translation.session, found.mapped[0], home)
     translation.add_mount(found.mapped[0])
-    link_mounts(Path(translation.session.tree), tuple(translation.session.mounts))
+    if not translation.real_inside:
+        link_mounts(Path(translation.session.tree), tuple(translation.session.mounts))
     service.processes.remember(translation.session)
     process.record.mounts = [MountRecord(*mount) for mount in translation.session.mounts]
     process.directory.write_record(process.record)
     return replies.MountPath(f"{translation.session.root}/mnt/{p.mount_name}")
+
+
+async def _mount_in_sandbox(
+    service: Service, process: Process, session: SessionMap, mount: MappedMount, home: str
+) -> None:  # fmt: skip
+    asked = service.backend.live_mount(session, mount, home=home, ours=service.ours)
+    if asked is None:
+        raise RpcError("mountPath: the daemon's backend is not the session's; it is there at the next spawn")
+    told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    process.mount(asked, lambda error: None if told.done() else told.set_result(error))
+    if error := await told:
+        raise RpcError(
+            f"mount {mount.name}: this system cannot add a folder to a sandbox that runs: {error}",
+            hint="it is there at the next spawn",
+        )
 
 
 async def read_file(service: Service, caller: Connection, p: r.ReadFile) -> replies.FileContent:

@@ -99,7 +99,7 @@ def warn_of_what_is_not_honoured(service: Service, p: r.Spawn) -> None:
         "oneShot": p.one_shot,
         "mountSkeletonHome": p.mount_skeleton_home,
     }
-    for name in (name for name, wanted in asked.items() if wanted):
+    for name in (name for name, wanted in asked.items() if wanted and name not in service.backend.honours):
         service.warn_once(f"{name} is not honoured by the {service.backend.name} backend")
 
 
@@ -128,7 +128,8 @@ def spawn_request(service: Service, p: r.Spawn) -> SpawnRequest:
     return SpawnRequest(
         name=p.name, command=p.command, args=p.args, cwd=p.cwd, env=p.env, mounts=p.additional_mounts,
         tree=service.trees.make(p.name), home=service.paths.home, inherited=service.inherited,
-        token=p.oauth_token or service.token, sdk=service.sdk,
+        token=p.oauth_token or service.token, sdk=service.sdk, allowed_domains=p.allowed_domains,
+        one_shot=p.one_shot, skeleton_home=p.mount_skeleton_home, ours=service.ours,
     )  # fmt: skip
 
 

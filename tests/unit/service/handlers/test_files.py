@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from base64 import b64decode
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +26,11 @@ class FakeService:
     def __init__(self, root: Path) -> None:
         self.trees = Trees(root / "trees", lambda name: False)
         self.paths = SimpleNamespace(home=root / "home")
+        self.real_home = os.path.realpath(root / "home")
+        self.ours = (str(root / "trees"),)
+        self.backend = SimpleNamespace(live_mount=self._live_mount)
+        self.live: dict[str, object] | None = {}
+        self.asked: list[tuple[SessionMap, MappedMount, str, tuple[str, ...]]] = []
         self.processes = SimpleNamespace(get=self._get, map_of=lambda name: self.map if name == "otter" else None)
         self.map: SessionMap | None = None
         self.sdk: str | None = None
@@ -33,6 +40,12 @@ class FakeService:
         if key == "process":
             return SimpleNamespace(record=SimpleNamespace(name="otter"))
         raise NotFound(key)
+
+    def _live_mount(
+        self, session: SessionMap, mount: MappedMount, *, home: str, ours: tuple[str, ...]
+    ) -> dict[str, object] | None:
+        self.asked.append((session, mount, home, ours))
+        return self.live
 
 
 @pytest.fixture
@@ -119,17 +132,24 @@ async def test_disks(service: FakeService) -> None:
 class FakeMounting:
     """A process that folders are mounted into."""
 
-    def __init__(self, service: FakeService, *, translated: bool = True) -> None:
+    def __init__(self, service: FakeService, *, real_inside: bool = False) -> None:
         self.session = SessionMap("otter", str(service.trees.path("otter")))
-        self.translation = self if translated else None
+        self.translation: object = self
+        self.real_inside = real_inside
         self.record = SessionRecord(id="abcdefghijkl", kind="cowork", name="otter")
         self.directory = SimpleNamespace(write_record=self.written)
         self.written_records: list[SessionRecord] = []
+        self.told: list[dict[str, object]] = []
+        self.error = ""
         service.processes.get = lambda key: self
         service.processes.remember = lambda session: setattr(service, "map", session)
 
     def add_mount(self, mount: MappedMount) -> None:
         self.session = SessionMap("otter", self.session.tree, [*self.session.mounts, mount])
+
+    def mount(self, asked: dict[str, object], done: Callable[[str], None]) -> None:
+        self.told.append(asked)
+        asyncio.get_running_loop().call_soon(done, self.error)
 
     def written(self, record: SessionRecord) -> None:
         self.written_records.append(record)
@@ -168,10 +188,47 @@ async def test_what_is_not_mounted(service: FakeService, name: str, subpath: str
 
 
 @pytest.mark.asyncio
-async def test_mounting_where_guest_paths_are_real_is_refused_in_words(service: FakeService) -> None:
-    FakeMounting(service, translated=False)
+async def test_a_folder_for_a_live_session_in_a_sandbox(service: FakeService) -> None:
+    """The backend says how, the holder does it; a link in the tree would be none inside."""
+    process = FakeMounting(service, real_inside=True)
+    service.live = {"host": "x"}
+    (service.paths.home / "new").mkdir()
+    (service.paths.home / "file").write_text("x")
+    for name in ("new", "file"):
+        told = await call("mountPath", service, process_id="p", subpath=name, mount_name=name, mode="ro")
+        assert told == replies.MountPath(f"/sessions/otter/mnt/{name}")
+    (session, mount, home, ours), _ = service.asked
+    assert (session.name, mount) == ("otter", MappedMount("new", str(service.paths.home / "new"), "ro"))
+    assert (home, ours) == (service.real_home, service.ours)
+    assert process.told == [{"host": "x"}] * 2
+    assert [m.name for m in process.written_records[-1].mounts] == ["new", "file"]
+    assert not (service.trees.path("otter") / "mnt").exists()
+
+
+@pytest.mark.asyncio
+async def test_a_folder_that_a_sandbox_cannot_be_given(service: FakeService) -> None:
+    process = FakeMounting(service, real_inside=True)
+    process.error = "move_mount: Function not implemented"
+    (service.paths.home / "new").mkdir()
+    with pytest.raises(RpcError, match="cannot add a folder to a sandbox that runs: move_mount") as raised:
+        await call("mountPath", service, process_id="p", subpath="new", mount_name="new")
+    assert "next spawn" in (raised.value.hint or "")
+    service.live = None
+    with pytest.raises(RpcError, match="the daemon's backend is not the session's"):
+        await call("mountPath", service, process_id="p", subpath="new", mount_name="new")
+    assert len(process.told) == 1
+    assert process.written_records == []
+    assert list(process.session.mounts) == []
+
+
+@pytest.mark.asyncio
+async def test_a_session_of_whose_folders_nothing_is_known(service: FakeService) -> None:
+    process = FakeMounting(service)
+    process.translation = None
+    (service.paths.home / "x").mkdir()
     with pytest.raises(RpcError, match="mountPath"):
-        await call("mountPath", service, process_id="p", subpath="", mount_name="x")
+        await call("mountPath", service, process_id="p", subpath="x", mount_name="x")
+    assert process.written_records == []
 
 
 @pytest.mark.asyncio

@@ -16,6 +16,7 @@ from cowork.errors import InvalidParams, NotFound, NotRunning, RpcError
 from cowork.service.answer import Answer
 from cowork.service.handlers import processes
 from cowork.service.handlers.processes import ID_MAX, STDIN_FULL, check_spawn
+from cowork.translate.sessionmap import SessionMap
 from cowork.wire import replies
 from cowork.wire.events import ProcessError
 from cowork.wire.requests import IsProcessRunning, Kill, Spawn, WriteStdin
@@ -88,13 +89,14 @@ class FakeService:
             create=lambda key, name, prepared, backend: FakeProcess(key), start=self._start,
             live=lambda: iter(self.live),
         )  # fmt: skip
-        self.backend = SimpleNamespace(name="fake", prepare=self._prepare)
+        self.backend = SimpleNamespace(name="fake", prepare=self._prepare, honours=frozenset())
         self.delivery = SimpleNamespace(
             publish=self.published.append, add=lambda process, new: self.added.append((process, new))
         )
         self.trees = SimpleNamespace(make=lambda name: Path("/t") / name)
         self.paths = SimpleNamespace(home=Path("/h"))
         self.inherited = {"I": "1"}
+        self.ours = ("/state", "/runtime")
         self.token = "approved"
         self.sdk = None
 
@@ -107,7 +109,7 @@ class FakeService:
         self.requests.append(request)
         if self.prepare_error is not None:
             raise self.prepare_error
-        return Prepared(["c"], "/c", {}, "/", ["m"])
+        return Prepared(["c"], "/c", {}, "/", ["m"], SessionMap("n", "/t/n"))
 
     async def _start(self, process: object, prepared: Prepared) -> None:
         if self.start_error is not None:
@@ -243,3 +245,28 @@ async def test_what_is_asked_for_and_not_given_is_said() -> None:
     service = FakeService()
     await spawn(service, allowed_domains=[], one_shot=True)
     assert service.warned == [f"{name} is not honoured by the fake backend" for name in ("allowedDomains", "oneShot")]
+
+
+@pytest.mark.asyncio
+async def test_what_is_honoured_is_not_complained_of() -> None:
+    service = FakeService()
+    service.backend.honours = frozenset({"allowedDomains", "mountSkeletonHome"})
+    await spawn(service, allowed_domains=["pypi.org"], one_shot=True, mount_skeleton_home=True)
+    assert service.warned == ["oneShot is not honoured by the fake backend"]
+    service.warned.clear()
+    await spawn(service, allowed_domains=None)
+    assert service.warned == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("domains", [None, [], ["pypi.org"]])
+@pytest.mark.parametrize("flag", [False, True])
+async def test_the_backend_is_told_all_of_it(domains: list[str] | None, flag: bool) -> None:
+    """No domains are something else than none named."""
+    service = FakeService()
+    await spawn(service, allowed_domains=domains, one_shot=flag, mount_skeleton_home=not flag)
+    (request,) = service.requests
+    assert request.allowed_domains == domains
+    assert (request.one_shot, request.skeleton_home) == (flag, not flag)
+    assert request.ours == ("/state", "/runtime")
+    assert not request.terminal
