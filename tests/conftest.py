@@ -6,8 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import needs
 from tests.support.client import Client
 from tests.support.daemon import Place, RunningDaemon
+
+
+@pytest.fixture(autouse=True)
+def _needs_bubblewrap(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("bwrap") is not None:
+        needs.bubblewrap()
 
 
 @pytest.fixture

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from tests.support.claude import MARKS, STREAM, Conversation, cli_environment, over_daemon
+from tests.support.claude import MARKS, over_daemon
 from tests.support.client import Client, Message
-from tests.support.daemon import TAG, RunningDaemon
+from tests.support.daemon import Place, RunningDaemon
+from tests.support.desktop import GUEST, NAME, Desktop
 from tests.support.mock_api import MockApi, script
+from tests.support.ordinary import ordinary_user
 
 pytestmark = MARKS
-
-NAME = "brave-otter"
-GUEST = f"/sessions/{NAME}/mnt"
 
 
 @pytest.fixture
@@ -26,52 +26,27 @@ def api() -> Iterator[MockApi]:
     assert running.problems == []
 
 
-class Desktop:
-    """What the app does: one connection per session that is subscribed and sends requests."""
-
-    def __init__(self, daemon: RunningDaemon, binary: Path, api: MockApi) -> None:
-        self.daemon = daemon
-        self.place = daemon.place
-        self._binary = binary
-        self._api = api
-        self.folders = {name: self.place.home / name for name in ("proj", "other", "outputs", "config")}
-        for folder in (*self.folders.values(), self.place.root / "t"):
-            folder.mkdir()
-        self.mounts = {"proj": "proj", "outputs": "outputs", ".claude": "config"}
-
-    def spawn(
-        self, client: Client, id: str = "p", *args: str, mounts: dict[str, str] | None = None, **env: str
-    ) -> Conversation:  # fmt: skip
-        """Spawn a session with guest paths in cwd, environment and arguments."""
-        chosen = mounts or self.mounts
-        environment = {
-            **cli_environment(self.place.home, self._api.url, self.place.root / "t"), TAG: self.place.tag,
-            "CLAUDE_CONFIG_DIR": f"{GUEST}/.claude", "CLAUDE_CODE_TAGS": "lam_session_type:chat", **env,
-        }  # fmt: skip
-        arguments = [*STREAM, *args]
-        for name in chosen:
-            if not name.startswith("."):
-                arguments += ["--add-dir", f"{GUEST}/{name}"]
-        listing = {
-            name: {"path": str(self.folders[folder]).lstrip("/"), "mode": "rw"} for name, folder in chosen.items()
-        }  # fmt: skip
-        reply = client.ask(
-            "spawn",
-            {"id": id, "name": NAME, "command": str(self._binary), "args": arguments, "cwd": f"/sessions/{NAME}",
-             "env": environment, "additionalMounts": listing},
-        )  # fmt: skip
-        assert reply == {"id": id, "failedMounts": []}
-        return over_daemon(client, id)
+@pytest.fixture(params=["host", pytest.param("bwrap", marks=pytest.mark.bwrap)])
+def desktop(request: pytest.FixtureRequest, public_binary: Path, api: MockApi) -> Iterator[Desktop]:
+    """On the host as whoever runs the tests; in the sandbox as an ordinary user, with nothing allowed but the API."""
+    sandboxed = request.param == "bwrap"
+    with ordinary_user() if sandboxed else nullcontext():
+        place = Place()
+    with ordinary_user() if sandboxed else nullcontext():
+        daemon = RunningDaemon(place)
+        daemon.backend = request.param
+        try:
+            daemon.start()
+            yield Desktop(daemon, public_binary, api, sandboxed=sandboxed)
+            assert daemon.stop() == 0
+            daemon.check()
+        finally:
+            place.remove()
 
 
 @pytest.fixture
-def desktop(daemon: RunningDaemon, binary: Path, api: MockApi) -> Desktop:
-    return Desktop(daemon, binary, api)
-
-
-@pytest.fixture
-def subscribed(daemon: RunningDaemon) -> Iterator[Client]:
-    with daemon.client() as client:
+def subscribed(desktop: Desktop) -> Iterator[Client]:
+    with desktop.daemon.client() as client:
         client.subscribe()
         yield client
 
@@ -103,7 +78,7 @@ def test_a_tool_works_on_host_paths_that_were_written_as_guest_paths(
     # The model's own words come from the API and are not translated; what the user writes is.
     talk.turn(f"look at {GUEST}/proj/a.txt")
     seen = json.dumps(api.main()[-1].messages)
-    assert f"look at {desktop.folders['proj']}/a.txt" in seen
+    assert f"look at {desktop.seen('proj')}/a.txt" in seen
     result = talk.turn(script({"tools": [bash("pwd; echo made >file")]}, {"text": "done"}))
     assert result["result"] == "done"
     assert (desktop.folders["proj"] / "file").read_text() == "made\n"
@@ -214,18 +189,18 @@ def test_a_remote_user_gets_a_message_with_an_attachment(desktop: Desktop, subsc
         CLAUDE_CODE_TAGS="lam_session_type:agent",
     )  # fmt: skip
     talk.initialize()
-    message = {"message": "here", "status": "normal", "attachments": [str(desktop.folders["outputs"] / "a.txt")]}
+    message = {"message": "here", "status": "normal", "attachments": [f"{desktop.seen('outputs')}/a.txt"]}
     (desktop.folders["outputs"] / "a.txt").write_text("x")
     talk.turn(script({"tools": [{"name": "SendUserMessage", "input": message}]}, {"text": "sent"}))
     sent = [b for m in talk.received if m["type"] == "assistant" for b in m["message"]["content"] if "input" in b]
     assert sent[0]["name"] == "SendUserMessage"
     system = json.dumps(api.main()[0].body["system"])
     assert "the client's own words" in system
-    assert str(desktop.folders["outputs"]) in system, "the guidance names the folder for files"
+    assert desktop.seen("outputs") in system, "the guidance names the folder for files"
 
 
-def test_eight_sessions_at_once(desktop: Desktop, daemon: RunningDaemon, api: MockApi) -> None:
-    with daemon.client() as client:
+def test_eight_sessions_at_once(desktop: Desktop, api: MockApi) -> None:
+    with desktop.daemon.client() as client:
         client.subscribe("watcher")
         ids = [f"s{n}" for n in range(8)]
         for id in ids:
@@ -247,7 +222,8 @@ def test_eight_sessions_at_once(desktop: Desktop, daemon: RunningDaemon, api: Mo
         assert results == {id: f"mock: I am {id}" for id in ids}
 
 
-def test_the_daemon_is_killed_in_the_middle_of_a_turn(desktop: Desktop, daemon: RunningDaemon, api: MockApi) -> None:
+def test_the_daemon_is_killed_in_the_middle_of_a_turn(desktop: Desktop, api: MockApi) -> None:
+    daemon = desktop.daemon
     pieces = [f"{n} " for n in range(40)]
     with daemon.client() as client:
         client.subscribe()
