@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], None] | None = 
     options = parser().parse_args(argv)
     if options.list:
         for section in SECTIONS:
-            print(f"{section.name:12}  {section.what}")
+            print(f"{section.name:14}  {section.what}")
         return 0
     try:
         daemons, sections = specs(options.daemon, options.env), chosen(options.only, options.skip)

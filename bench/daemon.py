@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -22,6 +22,7 @@ CHILD_PROGRAMS = frozenset({"cat", "sh", "dash", "bash", "sleep", "true", "echo"
 """What the benchmark lets sessions run: these processes are never counted as the daemon's own."""
 
 OURS = "cowork"
+SANDBOXED = "cowork-bwrap"
 _ROOT = Path(__file__).resolve().parent.parent
 _MEMORY_LIMIT = 12_000 * process.MB
 
@@ -42,6 +43,14 @@ def ours() -> Spec:
     env = {"PYTHONPATH": str(source)} if (source / "cowork").is_dir() else {}
     command = "{python} -m cowork serve --socket {sock} --backend host"
     return Spec(OURS, command, "{dir}/run/bench.sock", env)
+
+
+def sandboxed(spec: Spec) -> Spec:
+    """The same daemon with sessions in the sandbox; ValueError for a command that does not name the host backend."""
+    host, bwrap = "--backend host", "--backend bwrap"
+    if host not in spec.command:
+        raise ValueError(f"no {host} in the command of {spec.name}, so what it is in the sandbox cannot be told")
+    return replace(spec, name=SANDBOXED, command=spec.command.replace(host, bwrap))
 
 
 class Daemon:

@@ -11,7 +11,7 @@ from functools import partial
 from types import FrameType
 
 from bench import floor, machine
-from bench.daemon import Spec
+from bench.daemon import OURS, Spec
 from bench.harness import Harness
 from bench.result import Figure, Result
 from bench.section import Section, ratio_name
@@ -81,7 +81,7 @@ def rounds(
                 if section.floor is not None:
                     run = report[section.name].setdefault(floor.NAME, Run())
                     reference = one(run, partial(section.floor, harness), section.limit)
-                for spec in [*specs[turn:], *specs[:turn]]:
+                for spec in measured(section, [*specs[turn:], *specs[:turn]]):
                     say(f"round {number + 1} of {count}: {section.name}, {spec.name}")
                     run = report[section.name].setdefault(spec.name, Run())
                     result = one(run, partial(section.measure, harness, spec), section.limit)
@@ -90,6 +90,11 @@ def rounds(
                 yield report
     finally:
         gc.enable()
+
+
+def measured(section: Section, specs: Sequence[Spec]) -> list[Spec]:
+    """The daemons on which a section is measured."""
+    return [spec for spec in specs if spec.name == OURS or not section.own]
 
 
 def one(run: Run, measure: Callable[[], Result], limit: float) -> Result | None:

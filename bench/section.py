@@ -24,6 +24,8 @@ class Section:
     ratios: tuple[str, ...] = ()
     limit: float = 180.0
     """Seconds after which a run is given up."""
+    own: bool = False
+    """Measured on this repository's daemon alone: about parts that are not in the protocol."""
 
     @property
     def what(self) -> str:

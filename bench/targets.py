@@ -46,6 +46,11 @@ TARGETS = (
     Target("restart", "reply_ms", next=200),
     Target("restart", "lost_bytes", must=0),
     Target("restart", "repeated_events", must=1),
+    Target("sandbox-spawn", "over_host_ms", must=25),
+    Target("sandbox-stream", "mb_per_s_x_host", must=0.95, more=True),
+    Target("proxy", "mb_per_s", must=200, more=True),
+    Target("proxy", "crowd_peak_rss_mb", must=64),
+    Target("proxy", "stalled_peak_rss_mb", must=64),
 )
 
 

@@ -10,8 +10,10 @@ from bench.sections import (
     fidelity,
     idle,
     kill,
+    proxy,
     restart,
     rpc,
+    sandbox,
     spawn,
     stalled,
     startvm,
@@ -37,4 +39,7 @@ SECTIONS = (
     Section("beside", beside.measure),
     Section("restart", restart.measure),
     Section("fidelity", fidelity.measure),
+    Section("sandbox-spawn", sandbox.measure_spawn, own=True),
+    Section("sandbox-stream", sandbox.measure_stream, own=True),
+    Section("proxy", proxy.measure, proxy.floor, ("mb_per_s",), own=True),
 )
