@@ -84,6 +84,7 @@ def start(spec: StartSpec, cgroup: str | None) -> tuple[child.Child, Running]:
     theirs: list[int] = []
     ours: list[int] = []
     made: child.Child | None = None
+    first = -1
     usual = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         # One descriptor for each folder and each placeholder: with many mounts more than the usual 1024.
@@ -94,13 +95,15 @@ def start(spec: StartSpec, cgroup: str | None) -> tuple[child.Child, Running]:
         status = _open_status(ours)
         _open_files(sandbox)
         made = child.start(_outer(spec, sandbox), cgroup)
+        init = _first_process(status, made)
+        first = os.pidfd_open(init)
         # The folders are compared with what was opened, so they are still open.
-        inside, proxy = _prepare(spec, sandbox, made, gate, status)
+        inside, proxy = _prepare(spec, sandbox, made, init, gate)
         for pid in (made.pid, inside.init):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
     except BaseException as e:
         if made is not None:
-            abandon(made)
+            abandon(made, first)
         _close(ours)
         covers.remove()
         if isinstance(e, OSError):
@@ -108,7 +111,7 @@ def start(spec: StartSpec, cgroup: str | None) -> tuple[child.Child, Running]:
             raise child.StartError("sandbox", e.errno or 0, text) from e
         raise
     finally:
-        _close(theirs)
+        _close([*theirs, first] if first >= 0 else theirs)
         resource.setrlimit(resource.RLIMIT_NOFILE, usual)
     _let_pass(gate)
     inside.find()
@@ -199,9 +202,8 @@ def _hand_over(fd: int, number: int) -> None:
 
 
 def _prepare(
-    spec: StartSpec, sandbox: Sandbox, made: child.Child, gate: int, status: int
+    spec: StartSpec, sandbox: Sandbox, made: child.Child, init: int, gate: int
 ) -> tuple[Inside, companion.Companion | None]:  # fmt: skip
-    init = _first_process(status, made)
     _wait_at_gate(gate, made)
     listening = _listen_inside(init, sandbox)  # not before: loopback gets its address meanwhile
     proxy = None
@@ -331,9 +333,14 @@ def _failure(made: child.Child) -> child.StartError:
     return child.StartError("sandbox", 0, text[:1000] or "bwrap: ended without a word, or does not come to an end")
 
 
-def abandon(made: child.Child) -> None:
-    """End a sandbox and let go of it. Its first process goes first: while it waits at the gate, bubblewrap's death
-    would not take it along."""
+def abandon(made: child.Child, first: int = -1) -> None:
+    """End a sandbox and let go of it. Its first process (``first``: a pidfd) goes first: while it waits at the gate,
+    bubblewrap's death would not take it along, and it may be nobody's child by now."""
+    if first >= 0:
+        try:
+            signal.pidfd_send_signal(first, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
     for pid in reversed(tree.descendants(made.pid)):
         tree.kill(pid, signal.SIGKILL)
     try:

@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 import pwd
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cowork.backends import transcripts
 from cowork.backends.base import Availability, Backend, Prepared, SpawnRequest
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cowork.backends.bwrap.usermounts import UserMounts
+    from cowork.config import Config
 
 INHERITED = frozenset({
     "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "NO_COLOR", "FORCE_COLOR", "PATH", TOKEN,
@@ -59,62 +60,29 @@ class BwrapBackend(Backend):
         """See ``Backend.prepare``."""
         config = self._config.current()
         bwrap = program.find(self._environ.get("PATH", ""))
-        home = os.path.realpath(request.home)
-        users = usermounts.collect(config, self._environ, home)
-        for refusal in users.refused:
-            _log.warning("extra mount %s is left out: %s (%s)", refusal.entry, refusal.rule, refusal.fix)
-        found = resolve_mounts(request.mounts, home=home, files=True)
-        planned = plan.choose(found.mapped, plan.Limits(home, request.ours, config.sandbox.allow_home))
-        for name, why in planned.failed.items():
-            _log.warning("mount %.100r is not there: %s", name, why)
-        session = SessionMap(request.name, os.path.realpath(request.tree), planned.mounts)
-        projects = {mount: project.load(mount.host) for mount in workspaces(session, _real_folder)}
-        for refusal in (refusal for file in projects.values() for refusal in file.refused):
-            _log.warning("project file: %s is not honoured: %s (%s)", refusal.entry, refusal.rule, refusal.fix)
-
-        wanted = {name: value for name, value in request.env.items() if name != "HOME"}
-        env = child_environment(inherited(request.inherited), wanted, token=request.token)
-        executable = find_program(
-            request.command, path=f"{env.get('PATH', '')}:{request.inherited.get('PATH', '')}",
-            home=str(request.home), sdk=request.sdk,
-        )  # fmt: skip
-        if (gone := command.missing_interpreter(executable)) is not None:
-            raise RpcError(f"{executable}: its interpreter {gone} is not there, or cannot be executed")
+        folders = _look(request, config, self._environ)
+        session, planned = folders.session, folders.planned
+        executable, env = _program(request)
         named = request.allowed_domains is not None
-        tighter = [rules for file in projects.values() for rules in file.rule_sets(named=named)]
+        tighter = [rules for file in folders.projects.values() for rules in file.rule_sets(named=named)]
         net = network.policy(request.allowed_domains, config.network, tighter, env)
         cwd = _working_directory(request, session, env)
-        args = allowed_disallowed_tools(_climb(request.args, session), request.env)
-        outputs = f"{session.root}/mnt/outputs" if any(m.name == "outputs" for m in session.mounts) else None
-        args = brief(args, request.env, outputs)
 
-        recipe = base_recipe(bwrap, terminal=request.terminal, without=users.disabled)
-        seen = [mount.src for mount in (*users.ro, *users.rw) if mount.src == mount.dst]
-        planned.notes.extend(_add_user_mounts(recipe, users, home, protect=config.sandbox.protect))
-        search = request.inherited.get("PATH", "")
-        more = command.show(recipe, executable, home=home, path=search, seen=seen, ours=request.ours)
-        _add_home(recipe, request, session)
-        plan.add_mounts(recipe, planned, f"{session.root}/mnt", home=home, protect=config.sandbox.protect)
-        for mount, file in projects.items():
-            place = f"{session.root}/mnt/{mount.name}"
-            notes = plan.add_read_only(recipe, mount.host, place, file.read_only)
-            planned.notes.extend(f"{mount.name}/{note}" for note in notes)
-        _finish(recipe, session)
-        env = _environment(env, session, cwd, command.inner_path(env.get("PATH", ""), seen, more))
-        env |= network.variables(net)
+        recipe = base_recipe(bwrap, terminal=request.terminal, without=folders.users.disabled)
+        path = _add_folders(recipe, request, folders, executable, protect=config.sandbox.protect)
+        env = {**env, **_own_variables(session, cwd, path(env.get("PATH", ""))), **network.variables(net)}
         for variable, value in env.items():
             recipe.add("--setenv", variable, value)
         recipe.add("--chdir", cwd)
         recipe.listen = network.listeners(net)
         recipe.proxy = network.proxy_settings(net, config.network, request.inherited)
-        limits = functools.reduce(project.tighten, projects.values(), config.limits)
         for note in planned.notes:
             _log.warning("session %s: %s", request.name, note)
-        failed = {*found.failed, *planned.failed}
+        limits = functools.reduce(project.tighten, folders.projects.values(), config.limits)
         return Prepared(
-            argv=[executable, *args], executable=executable, env=env, cwd=cwd,
-            failed_mounts=[name for name in request.mounts if name in failed], session=session, translated=False,
-            sandbox=recipe.sandbox(), network=net.summary, weaker=planned.notes,
+            argv=[executable, *_arguments(request, session)], executable=executable, env=env, cwd=cwd,
+            failed_mounts=[name for name in request.mounts if name in folders.failed], session=session,
+            translated=False, sandbox=recipe.sandbox(), network=net.summary, weaker=planned.notes,
             memory=limits.memory, tasks=limits.tasks,
         )  # fmt: skip
 
@@ -129,6 +97,76 @@ class BwrapBackend(Backend):
             raise RpcError(f"mount {mount.name}: {problem}")
         wanted = plan.live(mount, f"{session.root}/mnt", home=home, protect=config.sandbox.protect)
         return dict(wanted._asdict())
+
+
+class _Folders(NamedTuple):
+    """What the session was given: extra mounts, its own, the names of those that do not hold, project files."""
+
+    home: str
+    users: UserMounts
+    planned: plan.Planned
+    failed: set[str]
+    session: SessionMap
+    projects: dict[MappedMount, project.Project]
+
+
+def _look(request: SpawnRequest, config: Config, environ: Mapping[str, str]) -> _Folders:
+    """Find out which folders the session gets, and log what it does not get."""
+    home = os.path.realpath(request.home)
+    users = usermounts.collect(config, environ, home)
+    for refusal in users.refused:
+        _log.warning("extra mount %s is left out: %s (%s)", refusal.entry, refusal.rule, refusal.fix)
+    found = resolve_mounts(request.mounts, home=home, files=True)
+    planned = plan.choose(found.mapped, plan.Limits(home, request.ours, config.sandbox.allow_home))
+    for name, why in planned.failed.items():
+        _log.warning("mount %.100r is not there: %s", name, why)
+    session = SessionMap(request.name, os.path.realpath(request.tree), planned.mounts)
+    projects = {mount: project.load(mount.host) for mount in workspaces(session, _real_folder)}
+    for refusal in (refusal for file in projects.values() for refusal in file.refused):
+        _log.warning("project file: %s is not honoured: %s (%s)", refusal.entry, refusal.rule, refusal.fix)
+    return _Folders(home, users, planned, {*found.failed, *planned.failed}, session, projects)
+
+
+def _program(request: SpawnRequest) -> tuple[str, dict[str, str]]:
+    """The program on the host, and the environment that the client wants for it.
+
+    Raises:
+        RpcError: it is not there, or what interprets it is not.
+    """
+    wanted = {name: value for name, value in request.env.items() if name != "HOME"}
+    env = child_environment(inherited(request.inherited), wanted, token=request.token)
+    executable = find_program(
+        request.command, path=f"{env.get('PATH', '')}:{request.inherited.get('PATH', '')}",
+        home=str(request.home), sdk=request.sdk,
+    )  # fmt: skip
+    if (gone := command.missing_interpreter(executable)) is not None:
+        raise RpcError(f"{executable}: its interpreter {gone} is not there, or cannot be executed")
+    return executable, env
+
+
+def _arguments(request: SpawnRequest, session: SessionMap) -> list[str]:
+    args = allowed_disallowed_tools(_climb(request.args, session), request.env)
+    has_outputs = any(mount.name == "outputs" for mount in session.mounts)
+    return brief(args, request.env, f"{session.root}/mnt/outputs" if has_outputs else None)
+
+
+def _add_folders(
+    recipe: Recipe, request: SpawnRequest, folders: _Folders, executable: str, *, protect: bool
+) -> Callable[[str], str]:  # fmt: skip
+    """Add everything of the user's to the recipe; what makes a PATH of the host one of the inside is returned."""
+    users, planned, session = folders.users, folders.planned, folders.session
+    seen = [mount.src for mount in (*users.ro, *users.rw) if mount.src == mount.dst]
+    planned.notes.extend(_add_user_mounts(recipe, users, folders.home, protect=protect))
+    search = request.inherited.get("PATH", "")
+    more = command.show(recipe, executable, home=folders.home, path=search, seen=seen, ours=request.ours)
+    _add_home(recipe, request, session)
+    plan.add_mounts(recipe, planned, f"{session.root}/mnt", home=folders.home, protect=protect)
+    for mount, file in folders.projects.items():
+        notes = plan.add_read_only(recipe, mount.host, f"{session.root}/mnt/{mount.name}", file.read_only)
+        planned.notes.extend(f"{mount.name}/{note}" for note in notes)
+    # What a session wrote there would be gone with it; a clear error is better.
+    recipe.add("--remount-ro", f"{session.root}/mnt", "--remount-ro", "/")
+    return lambda path: command.inner_path(path, seen, more)
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
@@ -219,17 +257,11 @@ def _skeleton() -> dict[str, bytes]:
     return files
 
 
-def _finish(recipe: Recipe, session: SessionMap) -> None:
-    # What a session wrote there would be gone with it; a clear error is better.
-    recipe.add("--remount-ro", f"{session.root}/mnt", "--remount-ro", "/")
-
-
-def _environment(env: dict[str, str], session: SessionMap, cwd: str, path: str) -> dict[str, str]:
-    own = {
+def _own_variables(session: SessionMap, cwd: str, path: str) -> dict[str, str]:
+    return {
         "HOME": session.root, "PATH": path, "PWD": cwd, "XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}",
         "SHELL": "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh",
     }  # fmt: skip
-    return {**env, **own}
 
 
 def _climb(args: list[str], session: SessionMap) -> list[str]:
