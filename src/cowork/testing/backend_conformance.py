@@ -17,42 +17,35 @@ can give (``honours``, ``isolation``) holds without a look at one that does not.
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cowork
 from cowork.backends.base import SpawnRequest
 from cowork.errors import CoworkError, HolderError, RpcError
-from cowork.holder import messages
 from cowork.holder.spec import StartSpec
-from cowork.holder.spool import STDERR, STDOUT
-from cowork.holder.tree import children, descendants
-from cowork.sessions.blocking import BlockingClient, socket_path
+from cowork.holder.spool import STDOUT
+from cowork.holder.tree import children
+from cowork.sessions.blocking import socket_path
 from cowork.sessions.directory import SessionDirectory
 from cowork.sessions.leftovers import bury
-from cowork.sessions.record import ExitRecord, MountRecord, SessionRecord, new_id, without_secrets
-from cowork.sessions.spool import SpoolReader
-from cowork.sessions.starter import plain_channel
+from cowork.sessions.record import MountRecord, SessionRecord, new_id, without_secrets
+from cowork.testing import programs
+from cowork.testing.folders import NAME, difference, guest, listing, seen
+from cowork.testing.running import PATIENCE, Ended, Running, content_of, describe, end_all, has_open
 from cowork.wire.requests import Mount
 
 if TYPE_CHECKING:
     from cowork.backends.base import Backend, Prepared
-    from cowork.holder.page import Page
 
-NAME = "brave-otter"
-"""The session, unless a test wants another."""
-PATIENCE = 30.0
-"""Seconds after which a test gives up on something that has to happen; never how long anything may take."""
 FAR = 3600.0
 """Seconds that no test lives."""
 TAG = "COWORK_CONFORMANCE"
@@ -60,303 +53,6 @@ TAG = "COWORK_CONFORMANCE"
 TOKEN = "CLAUDE_CODE_OAUTH_TOKEN"
 HONOURABLE = frozenset({"allowedDomains", "oneShot", "mountSkeletonHome", "ro"})
 ISOLATIONS = ("none", "bubblewrap", "vm")
-
-
-def guest(path: str = "", name: str = NAME) -> str:
-    """The guest's path of something below a session's mounts; without a path, that of its root."""
-    return f"/sessions/{name}/mnt/{path}" if path else f"/sessions/{name}"
-
-
-def seen(prepared: Prepared, path: str) -> str:
-    """A guest path as the program itself spells it."""
-    return (prepared.session.to_host(path) or path) if prepared.translated else path
-
-
-# -- a running session
-
-
-class Ended(NamedTuple):
-    """How a program ended and what it printed. ``code`` is -1 for a ``signal``, which is named then."""
-
-    code: int
-    signal: str
-    out: bytes
-    err: bytes
-
-
-class Running:
-    """A session that a holder has started, and the starter's connection to it."""
-
-    def __init__(self, directory: SessionDirectory, page: Page, spec: StartSpec, prepared: Prepared) -> None:
-        self.directory = directory
-        self.spec = spec
-        self.prepared = prepared
-        self.client: BlockingClient
-        self.holder = 0
-        self._page: Page | None = page
-        self._watched: dict[int, int] = {}
-
-    def start(self) -> None:
-        """Have a new holder start it.
-
-        Raises:
-            HolderError: it could not; with the reason.
-        """
-        self.client = BlockingClient(plain_channel(), timeout=PATIENCE)
-        self.client.send(messages.BEGIN, self.spec.encode())
-        self.holder = self.client.started().holder
-        self.watch()
-
-    def connect(self) -> None:
-        """Reach the holder of a session that somebody else has started."""
-        self.client = BlockingClient.connect(self.spec.socket, timeout=PATIENCE)
-        self.holder = self.client.watch().holder
-        self.watch()
-
-    def watch(self) -> list[int]:
-        """Remember every process that belongs to it now; returns those below the holder."""
-        below = descendants(self.holder)
-        for pid in (self.holder, *below):
-            if pid not in self._watched:
-                try:
-                    self._watched[pid] = os.pidfd_open(pid)
-                except ProcessLookupError:
-                    continue
-        return below
-
-    def printed(self, stream: int, head: int | None = None) -> bytes:
-        """What is in the spool of one stream, up to an offset that was announced."""
-        reader = SpoolReader(self.directory.spool)
-        end = reader.end() if head is None else head
-        buffer = memoryview(bytearray(1 << 20))
-        found = bytearray()
-        at = 0
-        while at < end:
-            of, upto = reader.run_at(at, end)
-            got = reader.read_into(buffer[: min(len(buffer), upto - at)], at)
-            assert got > 0, f"the spool holds nothing at {at}, though it reaches to {end}"
-            if of == stream:
-                found += buffer[:got]
-            at += got
-        reader.close()
-        return bytes(found)
-
-    def until(self, text: bytes) -> bytes:
-        """Wait until something has been printed on stdout; returns all that was."""
-        try:
-            while text not in (printed := self.printed(STDOUT, self.client.status().head)):
-                kind, _ = self.client.expect(messages.NOTE, messages.EXIT)
-                assert kind == messages.NOTE, f"ended without {text!r}: {printed!r}, {self.printed(STDERR)!r}"
-        except (HolderError, OSError) as e:
-            raise AssertionError(f"no {text!r} ({e}): {self.printed(STDOUT)!r}, {self.printed(STDERR)!r}") from None
-        return printed
-
-    def write(self, data: bytes) -> None:
-        """Write to its stdin; it has to be taken."""
-        try:
-            refused = self.client.write(data)
-        except (HolderError, OSError) as e:
-            refused = str(e)
-        assert refused is None, f"what was written is not taken: {refused}"
-
-    def send(self, *steps: tuple[float, int, str]) -> None:
-        """Ask for a ladder of signals: (seconds after the one before, number, "leader", "group" or "tree")."""
-        ladder: list[dict[str, int | float | str]] = [
-            {"after": after, "signal": int(number), "to": to} for after, number, to in steps
-        ]
-        assert self.client.signal(ladder), f"nobody was there for {ladder[0]}"
-
-    def finish(self) -> Ended:
-        """Wait for the end, which is the last thing that its holder tells of, and see that nothing outlives it."""
-        self.watch()
-        record = self.client.wait()
-        left = [pid for pid, fd in self._watched.items() if pid != self.holder and not _ended(fd)]
-        assert not left, f"still there after the end: {_describe(left)}"
-        assert self.client.receive() is None, "something was told after the end"
-        self.wait_gone()
-        return self.outcome(record)
-
-    def outcome(self, record: ExitRecord) -> Ended:
-        """The end that was recorded, with all that was printed."""
-        out, err = (self.printed(stream, record.head) for stream in (STDOUT, STDERR))
-        return Ended(record.exit_code, record.signal, out, err)
-
-    def wait_gone(self) -> None:
-        """Wait until every process that was seen here is gone."""
-        for pid, fd in self._watched.items():
-            assert _ended(fd, PATIENCE), f"still there: {_describe([pid])}"
-
-    def kill_holder(self) -> None:
-        """SIGKILL to the holder and nobody else."""
-        self.client.status()  # it has written down whom it holds before it answers
-        self.watch()
-        os.kill(self.holder, signal.SIGKILL)
-        assert _ended(self._watched[self.holder], PATIENCE)
-
-    def close(self) -> None:
-        """End whatever is left of it."""
-        if self.holder in self._watched and not _ended(self._watched[self.holder]):
-            self.watch()
-        for fd in self._watched.values():
-            try:
-                signal.pidfd_send_signal(fd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        for fd in self._watched.values():
-            _ended(fd, PATIENCE)
-            os.close(fd)
-        self._watched.clear()
-        if hasattr(self, "client"):
-            self.client.close()
-        if self._page is not None:
-            self._page.close()
-            self._page = None
-
-
-def _ended(pidfd: int, patience: float = 0.0) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(patience * 1000))
-
-
-def _end(pids: list[int], number: int, patience: float) -> str:
-    """Send a signal (0: none) to processes and wait for their ends; those that are still there, in words."""
-    left = []
-    for pid in pids:
-        try:
-            fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            signal.pidfd_send_signal(fd, number)
-            if not _ended(fd, patience):
-                left.append(pid)
-        except ProcessLookupError:
-            pass
-        finally:
-            os.close(fd)
-    return _describe(left)
-
-
-def _describe(pids: list[int]) -> str:
-    return ", ".join(f"{pid} ({_content(pid, 'cmdline').replace(bytes(1), b' ')!r})" for pid in pids)
-
-
-def _content(pid: int, file: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{file}").read_bytes()
-    except OSError:
-        return b""
-
-
-def _has_open(pid: int, below: str) -> bool:
-    folder = f"/proc/{pid}/fd"
-    try:
-        return any(os.readlink(f"{folder}/{number}").startswith(below) for number in os.listdir(folder))
-    except OSError:
-        return False  # another user's, or gone
-
-
-# -- what the user has
-
-
-def listing(folder: Path, *, without: Path | None = None, times: bool = False) -> dict[str, tuple[object, ...]]:
-    """Everything below a folder: kind, mode and content, and when files were changed; with ``times`` folders, too."""
-    found: dict[str, tuple[object, ...]] = {}
-    for root, folders, files in os.walk(folder):
-        if without is not None:
-            folders[:] = [name for name in folders if Path(root, name) != without]
-        for name in (".", *folders, *files):
-            path = os.path.join(root, name)
-            info = os.lstat(path)
-            content: str | bytes = b""
-            if stat.S_ISLNK(info.st_mode):
-                content = os.readlink(path)
-            elif stat.S_ISREG(info.st_mode):
-                content = Path(path).read_bytes()
-            changed = info.st_mtime_ns if times or not stat.S_ISDIR(info.st_mode) else 0
-            found[os.path.relpath(path, folder)] = (info.st_mode, info.st_uid, content, changed)
-    return found
-
-
-def difference(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    """The paths that are not what they were."""
-    return sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
-
-
-# -- programs
-
-_ENVIRONMENT = "import sys; sys.stdout.buffer.write(open('/proc/self/environ', 'rb').read())"
-_FOLDER = "import os; print(os.environ.get('PWD'), os.getcwd(), sep='\\0', end='')"
-_ARGUMENTS = "import sys; sys.stdout.buffer.write(open('/proc/self/cmdline', 'rb').read())"
-_LINE = b"%07d \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \0\r\n"
-_PRINTS = r"""
-import os, sys
-count, piece = int(sys.argv[1]), 65537
-text = b"".join(b"%07d \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \0\r\n" % n for n in range(count // 20))[:count]
-for at in range(0, count, piece):
-    assert os.write(1, text[at:at + piece]) == len(text[at:at + piece])
-"""
-_ALTERNATES = "import os\nfor n in range(4000): os.write(1 + n % 2, b'%d\\n' % n)"
-_TRAPS = """
-import os, signal, sys
-def trapped(number, frame):
-    os.write(1, b"trapped\\n")
-    os._exit(7)
-signal.signal(int(sys.argv[1]), trapped)
-os.write(1, b"ready\\n")
-while True:
-    signal.pause()
-"""
-_LEAVES_OTHERS = """
-import os, signal
-ready, done = os.pipe()
-def stay():
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    os.write(done, b".")
-    while True:
-        signal.pause()
-if os.fork() == 0:
-    stay()
-if os.fork() == 0:
-    os.setsid()
-    stay()
-between = os.fork()
-if between == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.chdir("/")
-        null = os.open("/dev/null", os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        stay()
-    os._exit(0)
-os.waitpid(between, 0)
-for _ in range(3):
-    os.read(ready, 1)
-os.write(1, b"ready\\n")
-os.read(0, 1)
-os._exit(3)
-"""
-"""Has a child, one in a session of its own, and a daemon; all of them deaf to what is polite."""
-_TERMINAL = """
-import os
-size = os.get_terminal_size(0)
-os.close(os.open("/dev/tty", os.O_RDWR))
-print([os.isatty(n) for n in (0, 1, 2)], size.lines, size.columns, flush=True)
-"""
-_STARTER = """
-import sys, time
-from cowork.holder import messages
-from cowork.sessions.starter import plain_channel
-channel = plain_channel()
-channel.sendall(messages.pack(messages.BEGIN, sys.stdin.buffer.read()))
-channel.recv(1)
-print("started", flush=True)
-time.sleep(3600)
-"""
-_WAITS = "echo ready; exec sleep 3600"
 
 
 class BackendConformance:
@@ -410,7 +106,7 @@ class BackendConformance:
             self.home, self.trees, self.sessions, self.runtime = (self.folder / name for name in "htsr")
             for path in (self.home, self.trees, self.sessions, self.runtime):
                 path.mkdir(mode=0o700)
-            stack.callback(lambda: _end(self.started_here(), signal.SIGKILL, PATIENCE))
+            stack.callback(lambda: end_all(self.started_here(), signal.SIGKILL, PATIENCE))
             self.backend = self.make_backend()
             self._stack = stack.pop_all()
 
@@ -422,7 +118,7 @@ class BackendConformance:
         """Every process, wherever it has gone, that has this test's variable, or something in its folder open."""
         mark, below = f"{TAG}={self._tag}".encode(), f"{self.folder}/"
         pids = (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
-        return [pid for pid in pids if mark in _content(pid, "environ").split(b"\0") or _has_open(pid, below)]
+        return [pid for pid in pids if mark in content_of(pid, "environ").split(b"\0") or has_open(pid, below)]
 
     # -- steps of tests
 
@@ -495,14 +191,14 @@ class BackendConformance:
         try:
             running.start()
         except HolderError as e:
-            left = _end(self.started_here(), 0, 1.0)
+            left = end_all(self.started_here(), 0, 1.0)
             assert not left, f"it was not started, and something of it runs: {left}"
             return e.message
         raise AssertionError(f"not refused: {running.finish()}")
 
     def environment(self, **changes: Any) -> dict[str, str]:
         """The environment of a program as the kernel has it."""
-        told = self.succeed(self.py(_ENVIRONMENT, **changes))
+        told = self.succeed(self.py(programs.ENVIRONMENT, **changes))
         pairs = (os.fsdecode(entry).partition("=") for entry in told.split(b"\0") if entry)
         return {name: value for name, _, value in pairs}
 
@@ -582,7 +278,7 @@ class BackendConformance:
         running.until(b"ready")
         texts = {"request": repr(request), "prepared": repr(prepared), "argv": "\n".join(prepared.argv)}
         for pid in (running.holder, *running.watch()):
-            texts[f"cmdline of {pid}"] = _content(pid, "cmdline").decode(errors="replace")
+            texts[f"cmdline of {pid}"] = content_of(pid, "cmdline").decode(errors="replace")
         running.client.close_stdin()
         running.finish()
         for path in (p for p in running.directory.path.rglob("*") if p.is_file()):
@@ -767,7 +463,7 @@ class BackendConformance:
         }  # fmt: skip
         before = listing(self.home)
         assert self.run(self.sh("exit 3", mounts=mounts)).code == 3
-        killed = self.start(self.sh(_WAITS, mounts=mounts))
+        killed = self.start(self.sh(programs.WAITS, mounts=mounts))
         killed.until(b"ready")
         killed.send((0, signal.SIGKILL, "tree"))
         killed.finish()
@@ -794,7 +490,7 @@ class BackendConformance:
 
     def where(self, **changes: Any) -> tuple[str, Prepared]:
         """The working directory of a program, which ``PWD`` has to name as well."""
-        running = self.start(self.py(_FOLDER, **changes))
+        running = self.start(self.py(programs.FOLDER, **changes))
         named, _, real = running.finish().out.decode().partition("\0")
         assert named == real, f"PWD is {named}, and it works in {real}"
         return real, running.prepared
@@ -899,7 +595,7 @@ class BackendConformance:
             "", " ", "two  blanks ", "'single' \"double\"", "back\\slash", "line\nbreak\r\n", "--help", "-x", "--",
             "--key=value", "$HOME `id` $(id) ; | & > < * ?", "é€😀", "\udcff\udc80.", "a" * 100_000,
         ]  # fmt: skip
-        told = self.succeed(self.py(_ARGUMENTS, *given))
+        told = self.succeed(self.py(programs.ARGUMENTS, *given))
         assert told.split(b"\0")[-len(given) - 1 : -1] == [os.fsencode(argument) for argument in given]
 
     def test_programs_of_the_user(self) -> None:
@@ -934,7 +630,7 @@ class BackendConformance:
 
     def test_a_terminal(self) -> None:
         """A program that is given a terminal has one, of the size that was asked for, and it is its own."""
-        ended = self.run(self.py(_TERMINAL, terminal=True), terminal=(33, 77))
+        ended = self.run(self.py(programs.TERMINAL, terminal=True), terminal=(33, 77))
         assert (ended.code, ended.out) == (0, b"[True, True, True] 33 77\r\n"), ended
 
     def test_its_place_is_kept(self) -> None:
@@ -974,20 +670,20 @@ class BackendConformance:
     def test_output_is_intact(self) -> None:
         """8 MiB of lines with characters cut in two, NUL and CR, and without a last newline, come out unchanged."""
         size = 8 * 1024 * 1024 - 3
-        out = self.succeed(self.py(_PRINTS, str(size)))
-        expected = b"".join(_LINE % number for number in range(size // 20))[:size]
+        out = self.succeed(self.py(programs.PRINTS, str(size)))
+        expected = b"".join(programs.LINE % number for number in range(size // 20))[:size]
         assert len(out) == len(expected)
         assert out == expected, "the output is not what was printed"
 
     def test_both_streams_are_in_order(self) -> None:
         """What a program prints on stdout and on stderr in turns is in order on each."""
-        ended = self.run(self.py(_ALTERNATES))
+        ended = self.run(self.py(programs.ALTERNATES))
         assert [*map(int, ended.out.split())] == [*range(0, 4000, 2)]
         assert [*map(int, ended.err.split())] == [*range(1, 4000, 2)]
 
     def test_input_is_intact(self) -> None:
         """What is written to a program arrives whole and in order, and then the end of it."""
-        text = b"".join(_LINE % number for number in range(80_000))
+        text = b"".join(programs.LINE % number for number in range(80_000))
         running = self.start(self.sh("exec cat"))
         for at in range(0, len(text), 40_001):
             running.write(text[at : at + 40_001])
@@ -1007,7 +703,7 @@ class BackendConformance:
     def test_deadly_signals(self) -> None:
         """A program that a signal ends has the exit code -1 and the signal's name."""
         names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGKILL", "SIGUSR1")
-        running = [self.start(self.sh(f"ulimit -c 0; {_WAITS}")) for _ in names]
+        running = [self.start(self.sh(f"ulimit -c 0; {programs.WAITS}")) for _ in names]
         for name, each in zip(names, running, strict=True):
             each.until(b"ready")
             each.send((0, signal.Signals[name], "group"))
@@ -1018,7 +714,7 @@ class BackendConformance:
     def test_a_programs_own_traps(self) -> None:
         """A signal reaches the program, whose trap runs, prints and decides on the exit code; nothing follows it."""
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-        running = [self.start(self.py(_TRAPS, str(int(number)))) for number in numbers]
+        running = [self.start(self.py(programs.TRAPS, str(int(number)))) for number in numbers]
         for number, each in zip(numbers, running, strict=True):
             each.until(b"ready")
             each.send((0, number, "group"), (FAR, signal.SIGKILL, "tree"))
@@ -1026,7 +722,7 @@ class BackendConformance:
 
     def test_the_ladder(self) -> None:
         """A program that ignores the polite signal is killed by the next one."""
-        running = self.start(self.sh(f"trap '' TERM INT; {_WAITS}"))
+        running = self.start(self.sh(f"trap '' TERM INT; {programs.WAITS}"))
         running.until(b"ready")
         running.send((0, signal.SIGINT, "leader"), (0.1, signal.SIGTERM, "group"), (0.1, signal.SIGKILL, "tree"))
         assert running.finish()[:2] == (-1, "SIGKILL")
@@ -1040,7 +736,7 @@ class BackendConformance:
 
     def test_stopped_programs_end(self) -> None:
         """A stopped program can be ended politely, and one that it has left stopped is ended, too."""
-        running = self.start(self.sh(_WAITS))
+        running = self.start(self.sh(programs.WAITS))
         running.until(b"ready")
         running.send((0, signal.SIGSTOP, "group"))
         running.send((0, signal.SIGTERM, "group"))
@@ -1054,7 +750,7 @@ class BackendConformance:
     def test_nothing_outlives_a_session(self) -> None:
         """When a program has ended or was killed, everything that it started is gone: children, sessions, daemons."""
         for end in ("exit", "kill"):
-            running = self.start(self.py(_LEAVES_OTHERS))
+            running = self.start(self.py(programs.LEAVES_OTHERS))
             running.until(b"ready")
             assert len(running.watch()) >= 4 or self.backend.isolation == "vm"
             if end == "exit":
@@ -1064,15 +760,15 @@ class BackendConformance:
                 running.send((0, signal.SIGKILL, "tree"))
                 assert running.finish()[:2] == (-1, "SIGKILL")
             left = self.started_here()
-            assert not left, f"still there after the end: {_describe(left)}"
+            assert not left, f"still there after the end: {describe(left)}"
 
     def test_the_end_of_the_starter_is_not_the_sessions(self) -> None:
         """A session whose starter is killed with all its group goes on: it reads, prints, and ends when it wants to."""
         running = self.held(self.sh("read line; echo got $line; exit 4"))
         source = str(Path(cowork.__file__).parent.parent)
         starter = subprocess.Popen(
-            [sys.executable, "-c", _STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": source}, cwd="/",
+            [sys.executable, "-c", programs.STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            start_new_session=True, env={**os.environ, "PYTHONPATH": source}, cwd="/",
         )  # fmt: skip
         with starter:
             assert starter.stdin is not None
@@ -1092,7 +788,7 @@ class BackendConformance:
         mounts = {"proj": self.mount("proj"), "proj/new": self.mount("nested")}
         before = listing(self.home)
         script = "sleep 3600 & echo ready; read line" if self.backend.isolation == "none" else ""
-        request = self.sh(script, mounts=mounts) if script else self.py(_LEAVES_OTHERS, mounts=mounts)
+        request = self.sh(script, mounts=mounts) if script else self.py(programs.LEAVES_OTHERS, mounts=mounts)
         running = self.start(request)
         running.until(b"ready")
         running.kill_holder()

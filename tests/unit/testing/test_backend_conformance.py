@@ -20,7 +20,9 @@ from cowork.backends.base import Availability, Prepared, SpawnRequest
 from cowork.backends.host import HostBackend
 from cowork.errors import RpcError
 from cowork.testing import backend_conformance as suite
-from cowork.testing.backend_conformance import BackendConformance, difference, guest, listing, seen
+from cowork.testing import running
+from cowork.testing.backend_conformance import BackendConformance
+from cowork.testing.folders import guest, seen
 from cowork.translate.sessionmap import MappedMount, SessionMap
 
 TESTS = [name for name in vars(BackendConformance) if name.startswith("test_")]
@@ -337,7 +339,7 @@ def test_what_outlives_a_session_is_found_wherever_it_is() -> None:
                 made.test_nothing_outlives_a_session()
             assert outside.poll() is None
             made.teardown_method()
-            assert outside.wait(suite.PATIENCE) == -9
+            assert outside.wait(running.PATIENCE) == -9
 
 
 def test_what_holds_a_file_of_the_test_is_found() -> None:
@@ -346,7 +348,7 @@ def test_what_holds_a_file_of_the_test_is_found() -> None:
         with path.open() as file, subprocess.Popen(["/bin/sleep", "3600"], env={}, stdin=file) as outside:
             assert made.started_here() == [outside.pid]
             made.teardown_method()
-            assert outside.wait(suite.PATIENCE) == -9
+            assert outside.wait(running.PATIENCE) == -9
 
 
 def test_what_a_failed_test_leaves_is_ended() -> None:
@@ -406,28 +408,3 @@ def test_paths_as_the_program_spells_them() -> None:
     assert seen(prepared, "/elsewhere") == "/elsewhere"
     inside = msgspec.structs.replace(prepared, translated=False)
     assert seen(inside, guest("proj/x", "otter")) == "/sessions/otter/mnt/proj/x"
-
-
-def test_a_listing_shows_every_change(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "file").write_text("a")
-    (tmp_path / "link").symlink_to("file")
-    (tmp_path / "link2").symlink_to("other")
-    (tmp_path / "tree").mkdir()
-    os.utime(tmp_path / "file", (1, 1))
-    changes: list[tuple[Callable[[], object], list[str]]] = [
-        (lambda: (tmp_path / "tree" / "x").touch(), []),
-        (lambda: (tmp_path / "file").chmod(0o600), ["file"]),
-        (lambda: os.utime(tmp_path / "file", (2, 2)), ["file"]),
-        (lambda: (tmp_path / "link2").replace(tmp_path / "link"), ["link", "link2"]),
-        (lambda: (tmp_path / "sub" / "new").touch(), ["sub/new"]),
-        (lambda: (tmp_path / "sub" / "new").unlink(), ["sub/new"]),
-    ]
-    for change, expected in changes:
-        before = listing(tmp_path, without=tmp_path / "tree")
-        change()
-        assert difference(before, listing(tmp_path, without=tmp_path / "tree")) == expected
-    before = listing(tmp_path, times=True)
-    (tmp_path / "sub" / "new").touch()
-    (tmp_path / "sub" / "new").unlink()
-    assert "sub" in difference(before, listing(tmp_path, times=True))
