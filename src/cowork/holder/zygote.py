@@ -143,8 +143,13 @@ def _leave_the_starter(keep: int) -> None:
         os.setsid()
     except PermissionError:
         pass  # already leads a process group: started with a session of its own
-    # SIG_IGN would be inherited by the child over exec; a handler that does nothing is not. (Popen resets the other
-    # two.)
+    # What is ignored or blocked is inherited over exec, and whoever started us may have ignored anything: a shell does
+    # that with SIGINT and SIGQUIT of its background jobs. A handler that does nothing is not inherited. (Popen resets
+    # the two that are ignored here.)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for any_signal in signal.valid_signals():
+        if signal.getsignal(any_signal) is signal.SIG_IGN:
+            signal.signal(any_signal, signal.SIG_DFL)
     for harmless in (signal.SIGHUP, signal.SIGINT):
         signal.signal(harmless, lambda *_: None)
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):

@@ -15,6 +15,8 @@ from cowork.backends.bwrap import project
 from cowork.backends.bwrap.project import FILE, TIGHTEN, Project, load, tighten
 from cowork.backends.bwrap.usermounts import Refusal
 from cowork.config import Limits
+from tests.support.holding import short_folder
+from tests.support.ordinary import ordinary_user
 
 ROOT = os.geteuid() == 0
 
@@ -207,10 +209,10 @@ def test_somebody_elses_file_does_not_count(tmp_path: Path, monkeypatch: pytest.
     assert (made.required, made.broken, made.refused[0].rule) == (False, True, f"belongs to uid {owner}")
 
 
-@pytest.mark.skipif(ROOT, reason="root may read everything")
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / FILE).touch(0o200)
-    assert load(str(tmp_path)).refused[0].rule == "cannot be read: Permission denied"
+def test_a_file_that_cannot_be_read() -> None:
+    with ordinary_user(), short_folder() as folder:  # root may read everything
+        (folder / FILE).touch(0o200)
+        assert load(str(folder)).refused[0].rule == "cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize(
