@@ -123,6 +123,20 @@ rw = [{{src = "{cache}", dst = "/opt/cache"}}, "{session.home}"]
         assert any("left out" in line and entry in line for line in log.splitlines()), (entry, log)
 
 
+def test_the_home_itself_if_the_user_wants_that(session: Session) -> None:
+    """What is Cowork's own in it stays hidden, and start files cannot be made."""
+    ours = session.home / ".local" / "state" / "cowork"
+    ours.mkdir(parents=True)
+    (session.home / "file").write_text("mine\n")
+    configure(session.daemon, "[sandbox]\nallow-home = true\n")
+    before = listing(session.home)
+    script = f"cd {MNT}/home; cat file; touch .bashrc .config/cowork/x .ssh/authorized_keys .gitconfig; touch new"
+    ended = session.sh(script, {"home": "."})
+    assert lines(ended) == ["mine"], ended
+    assert ended.err.count("Read-only") == 4, ended
+    assert set(listing(session.home)) == {*before, "new"}
+
+
 def test_the_predecessors_file_is_read(session: Session) -> None:
     tmp = session.folder("tmp")
     folder = session.home / ".config" / "Claude"

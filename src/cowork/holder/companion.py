@@ -57,13 +57,21 @@ class Companion:
             self.start()
         return True
 
-    def stop(self) -> None:
-        """End it."""
+    def end(self) -> None:
+        """Have it end; ``stop`` waits for that."""
         if self.pid:
             try:
                 os.kill(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def stop(self) -> None:
+        """End it."""
+        self.end()
+        if self.pid:
+            try:
                 os.waitpid(self.pid, 0)
-            except (ProcessLookupError, ChildProcessError):
+            except ChildProcessError:
                 pass
             self.pid = 0
         for listener in self._listeners:

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ class Covers:
             os.close(folder)
 
     def _make(self, folder: int, name: str, cover: Cover) -> None:
-        for _ in range(10):
+        for _ in range(1000):
             try:
                 fd = _open(folder, name)
             except FileNotFoundError:
@@ -84,7 +85,8 @@ class Covers:
             try:
                 fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(fd)  # its last user is just removing it
+                os.close(fd)
+                time.sleep(0.001)  # its last user is just removing it
                 continue
             if _is_at(folder, name, fd):
                 self._locks.append(fd)

@@ -327,7 +327,7 @@ class Holder:
             self._stdin_armed = False
         self.stdin.close()
         if self._sandbox is not None:
-            self._sandbox.inside.end()
+            self._sandbox.end()
         self._cleanup_at = now + self.spec.grace
 
     def _clean_up(self, now: float) -> None:

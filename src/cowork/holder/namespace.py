@@ -6,8 +6,11 @@ back; so each such thing is done by a child forked for it. Sources: setns(2), io
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +21,8 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 _TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 BACKLOG = 512
+_LOOPBACK = 10.0
+"""Seconds that a new network namespace is given to have its loopback address."""
 
 
 class Address(NamedTuple):
@@ -32,11 +37,10 @@ class NamespaceError(Exception):
     """Something could not be done inside; the text says what."""
 
 
-def listen_inside(pid: int, addresses: Sequence[Address]) -> list[socket.socket]:
-    """Sockets that listen in the network namespace of process ``pid``, in the order of ``addresses``.
+def listen_inside(pid: int, addresses: Sequence[Address]) -> Errand:
+    """Have sockets made that listen in the network namespace of process ``pid``, in the order of ``addresses``.
 
-    Raises:
-        NamespaceError: the namespace cannot be joined, or an address cannot be had.
+    ``Errand.result`` has them as descriptors; it raises if the namespace cannot be joined, or an address not be had.
     """
 
     def make(channel: socket.socket) -> None:
@@ -45,45 +49,64 @@ def listen_inside(pid: int, addresses: Sequence[Address]) -> list[socket.socket]
             with _listen(address) as sock:
                 socket.send_fds(channel, [b"s"], [sock.fileno()])
 
-    return [socket.socket(fileno=fd) for fd in forked(make, len(addresses))]
+    return Errand(make, len(addresses))
 
 
 def forked(work: Callable[[socket.socket], None], count: int = 0) -> list[int]:
-    """Run ``work`` in a child; the ``count`` descriptors that it sends, one with each "s".
+    """Run ``work`` in a child and wait for it; see ``Errand``."""
+    return Errand(work, count).result()
 
-    Raises:
-        NamespaceError: it failed.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work(theirs)
-            theirs.send(b".")
-        except OSError as e:
-            theirs.send(f"{e.filename or 'socket'}: {e.strerror}".encode())
-        except BaseException as e:
-            theirs.send(f"{type(e).__name__}: {e}".encode())
-        finally:
-            os._exit(0)
-    theirs.close()
-    got: list[int] = []
-    with ours:
+
+class Errand:
+    """``work`` in a child, from which ``count`` descriptors are wanted: it sends one with each "s"."""
+
+    def __init__(self, work: Callable[[socket.socket], None], count: int = 0) -> None:
+        self._count = count
+        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                syscalls.die_with(signal.SIGKILL)
+                work(theirs)
+                theirs.send(b".")
+            except OSError as e:
+                theirs.send(f"{e.filename or 'socket'}: {e.strerror}".encode())
+            except BaseException as e:
+                theirs.send(f"{type(e).__name__}: {e}".encode())
+            finally:
+                os._exit(0)
+        theirs.close()
+
+    def result(self) -> list[int]:
+        """The descriptors, once it is done.
+
+        Raises:
+            NamespaceError: it failed.
+        """
+        got: list[int] = []
         try:
             while True:
-                said, fds, _, _ = socket.recv_fds(ours, 1000, 1)
+                said, fds, _, _ = socket.recv_fds(self._sock, 1000, 1)
                 got += fds
                 if said != b"s":
                     break
         finally:
-            os.waitpid(pid, 0)
-    if said != b"." or len(got) != count:
+            self.close()
+        if said != b"." or len(got) != self._count:
+            for fd in got:
+                os.close(fd)
+            raise NamespaceError(said.decode("utf-8", "replace") or "the helper has died")
         for fd in got:
-            os.close(fd)
-        raise NamespaceError(said.decode("utf-8", "replace") or "the helper has died")
-    for fd in got:
-        os.set_inheritable(fd, False)
-    return got
+            os.set_inheritable(fd, False)
+        return got
+
+    def close(self) -> None:
+        """Let go of it, done or not."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+            self._sock.close()
 
 
 def join(pid: int, name: str, kind: int) -> None:
@@ -98,10 +121,17 @@ def _listen(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock = socket.socket(family, _TYPES[address.protocol])
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((address.host, address.port))
-    except OSError as e:
-        raise OSError(e.errno, e.strerror, f"{address.host}:{address.port}") from e
+    end = time.monotonic() + _LOOPBACK
+    while True:
+        try:
+            sock.bind((address.host, address.port))
+            break
+        except OSError as e:
+            # bubblewrap tells its child's pid before that child has given the loopback device its address.
+            if e.errno != errno.EADDRNOTAVAIL or time.monotonic() > end:
+                sock.close()
+                raise OSError(e.errno, e.strerror, f"{address.host}:{address.port}") from e
+            time.sleep(0.0005)
     if address.protocol == "tcp":
         sock.listen(BACKLOG)
     return sock

@@ -63,6 +63,12 @@ class Running(NamedTuple):
             return str(e)
         return ""
 
+    def end(self) -> None:
+        """The program has ended: nothing else of the sandbox is wanted any more."""
+        self.inside.end()
+        if self.proxy is not None:
+            self.proxy.end()
+
     def close(self) -> None:
         """The session has ended."""
         os.close(self.status)
@@ -129,7 +135,14 @@ def _outer(spec: StartSpec, sandbox: Sandbox) -> StartSpec:
 def _reserve(sandbox: Sandbox, theirs: list[int]) -> None:
     """Take the numbers that bubblewrap knows its descriptors by, so that nothing else that is opened gets them."""
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    for number in (GATE, ARGUMENTS, STATUS, *sandbox.files, *(folder.fd for folder in sandbox.folders)):
+    for number in (
+        GATE,
+        ARGUMENTS,
+        STATUS,
+        *sandbox.files,
+        *sandbox.copies,
+        *(folder.fd for folder in sandbox.folders),
+    ):
         os.dup2(null, number, inheritable=False)
         theirs.append(number)
     os.close(null)
@@ -174,6 +187,8 @@ def _open_files(sandbox: Sandbox) -> None:
     _hand_over(_memory(text), ARGUMENTS)
     for fd, content in sandbox.files.items():
         _hand_over(_memory(content.encode("latin-1")), fd)
+    for fd, path in sandbox.copies.items():
+        _hand_over(os.open(path, os.O_RDONLY | os.O_CLOEXEC), fd)
     for folder in sandbox.folders:
         _hand_over(beneath.open_path(folder.path), folder.fd)
 
@@ -204,10 +219,12 @@ def _hand_over(fd: int, number: int) -> None:
 def _prepare(
     spec: StartSpec, sandbox: Sandbox, made: child.Child, init: int, gate: int
 ) -> tuple[Inside, companion.Companion | None]:  # fmt: skip
-    _wait_at_gate(gate, made)
-    listening = _listen_inside(init, sandbox)  # not before: loopback gets its address meanwhile
+    errand = _listen_inside(init, sandbox)  # while bubblewrap mounts
+    listening: list[Listener] = []
     proxy = None
     try:
+        _wait_at_gate(gate, made)
+        listening = _listening(errand, sandbox)
         _compare(init, sandbox)
         _look_for(init, spec.argv[0], "exec")
         if "--chdir" in sandbox.options:
@@ -218,6 +235,7 @@ def _prepare(
             proxy.start()
         inside = Inside(init)
     except BaseException:
+        errand.close()
         if proxy is not None:
             proxy.stop()
         _close_all(listening)
@@ -301,12 +319,14 @@ def _root_of(init: int) -> int:
         raise child.StartError("sandbox", e.errno or 0, text) from e
 
 
-def _listen_inside(init: int, sandbox: Sandbox) -> list[Listener]:
+def _listen_inside(init: int, sandbox: Sandbox) -> namespace.Errand:
     addresses = [namespace.Address(entry.protocol, entry.host, entry.port) for entry in sandbox.listen]
-    if not addresses:
-        return []
+    return namespace.listen_inside(init, addresses)
+
+
+def _listening(errand: namespace.Errand, sandbox: Sandbox) -> list[Listener]:
     try:
-        made = namespace.listen_inside(init, addresses)
+        made = [socket.socket(fileno=fd) for fd in errand.result()]
     except namespace.NamespaceError as e:
         raise child.StartError("sandbox", 0, f"sandbox: no sockets inside: {e}") from e
     return [Listener(sock, entry.role, entry.target) for sock, entry in zip(made, sandbox.listen, strict=True)]

@@ -30,13 +30,14 @@ class Sandbox(NamedTuple):
     """What to start bubblewrap with.
 
     ``program``: bubblewrap. ``options``: its options, without the gate. ``files``: contents (one character a byte)
-    by descriptor. ``folders`` and ``covers``: see there. ``listen``: sockets inside; ``proxy``: the settings of
-    the proxy (``cowork.proxy.settings``), None for none.
+    by descriptor, ``copies``: files of the host to copy, likewise. ``folders`` and ``covers``: see there. ``listen``:
+    sockets inside; ``proxy``: the settings of the proxy (``cowork.proxy.settings``), None for none.
     """
 
     program: str
     options: list[str]
     files: dict[int, str] = {}  # noqa: RUF012 - nobody changes it
+    copies: dict[int, str] = {}  # noqa: RUF012 - nobody changes it
     folders: list[Folder] = []  # noqa: RUF012 - nobody changes it
     covers: list[Cover] = []  # noqa: RUF012 - nobody changes it
     listen: list[Listen] = []  # noqa: RUF012 - nobody changes it
@@ -44,13 +45,15 @@ class Sandbox(NamedTuple):
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        return {**self._asdict(), "files": {str(fd): text for fd, text in self.files.items()}}
+        by_number = {name: {str(fd): text for fd, text in getattr(self, name).items()} for name in ("files", "copies")}
+        return {**self._asdict(), **by_number}
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Sandbox:
         """The inverse; keys of a newer release are ignored."""
         known = {k: v for k, v in plain.items() if k in cls._fields}
-        known["files"] = {int(fd): text for fd, text in known.get("files", {}).items()}
+        for name in ("files", "copies"):
+            known[name] = {int(fd): text for fd, text in known.get(name, {}).items()}
         known["folders"] = [Folder(*entry) for entry in known.get("folders", [])]
         known["covers"] = [Cover(*entry) for entry in known.get("covers", [])]
         known["listen"] = [_listen(entry) for entry in known.get("listen", [])]

@@ -54,11 +54,14 @@ class _ControlRequest(msgspec.Struct):
     request: _Request
 
 
-def answer(line: str, to_host: Callable[[str], str | None], *, remote: bool) -> bytes | None:
+def answer(
+    line: str, to_host: Callable[[str], str | None], *, remote: bool, to_seen: Callable[[str], str | None] | None = None
+) -> bytes | None:  # fmt: skip
     """The line for stdin that answers a line of stdout; None if that is no request of this kind.
 
     Exactly tool ``present_files`` of server ``cowork``, called by ``tools/call``: another server's tool of that name
     and other methods are the client's. ``to_host`` maps guest paths; ``remote``: the user is not at the computer.
+    ``to_seen``: a host path as the session has it, where that is another.
     """
     if NEEDLE not in line or '"control_request"' not in line:
         return None
@@ -71,13 +74,16 @@ def answer(line: str, to_host: Callable[[str], str | None], *, remote: bool) -> 
         return None
     if message.method != "tools/call" or message.params.name != "present_files":
         return None
-    result = present([f.file_path for f in message.params.arguments.files], to_host, remote=remote)
+    result = present([f.file_path for f in message.params.arguments.files], to_host, remote=remote, to_seen=to_seen)
     reply = {"jsonrpc": message.jsonrpc, "id": message.id, "result": result}
     response = {"subtype": "success", "request_id": asked.request_id, "response": {"mcp_response": reply}}
     return msgspec.json.encode({"type": "control_response", "response": response}) + b"\n"
 
 
-def present(paths: list[str], to_host: Callable[[str], str | None], *, remote: bool) -> dict[str, Any]:
+def present(
+    paths: list[str], to_host: Callable[[str], str | None], *, remote: bool,
+    to_seen: Callable[[str], str | None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The tool's result: one text per file that is there (its host path, nothing else, since clients read each text
     as a path), and then one that names those that are not."""
     there: list[str] = []
@@ -92,7 +98,8 @@ def present(paths: list[str], to_host: Callable[[str], str | None], *, remote: b
     if missing:
         texts.append("These files do not exist: " + ", ".join(missing))
     if there and remote:
-        texts.append(_REMINDER.format(", ".join(there)))
+        seen = there if to_seen is None else [to_seen(path) or path for path in there]
+        texts.append(_REMINDER.format(", ".join(seen)))
     return {"content": [{"type": "text", "text": text} for text in texts], "isError": bool(missing)}
 
 

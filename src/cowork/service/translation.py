@@ -142,7 +142,8 @@ class Translation:
         self._answered = max(self._answered, end)
         kept = []
         for line in io.StringIO(text, newline="\n"):  # no other character ends a line
-            reply = present.answer(line, self.session.to_host, remote=self._remote)
+            seen = self.session.to_guest if self.real_inside else None
+            reply = present.answer(line, self.session.to_host, remote=self._remote, to_seen=seen)
             if reply is None:
                 kept.append(line)
             elif new:

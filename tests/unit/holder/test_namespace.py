@@ -14,13 +14,19 @@ from pathlib import Path
 import pytest
 
 from cowork.holder import namespace, syscalls, tree
-from cowork.holder.namespace import Address, NamespaceError, forked, listen_inside
+from cowork.holder.namespace import Address, Errand, NamespaceError, forked
 from tests.support import boxes
 from tests.support.boxes import FORKS
 from tests.support.holding import PATIENCE
 from tests.support.ordinary import ordinary_user
 
 pytestmark = FORKS
+
+
+def listen_inside(pid: int, addresses: list[Address]) -> list[socket.socket]:
+    """The sockets, waited for."""
+    return [socket.socket(fileno=fd) for fd in namespace.listen_inside(pid, addresses).result()]
+
 
 INSIDE = """
 import os, socket, sys
@@ -157,7 +163,8 @@ def test_a_port_that_is_taken(network: Network, good_ones_before: int) -> None:
 
 
 @pytest.mark.bwrap
-def test_an_address_that_is_nobodys(network: Network) -> None:
+def test_an_address_that_is_nobodys(monkeypatch: pytest.MonkeyPatch, network: Network) -> None:
+    monkeypatch.setattr(namespace, "_LOOPBACK", 0.01)
     with pytest.raises(NamespaceError, match=r"192\.0\.2\.1:80: Cannot assign"):
         listen_inside(network.pid, [Address("tcp", "192.0.2.1", 80)])
 
@@ -268,3 +275,11 @@ def test_the_owner_is_joined_before_the_network(monkeypatch: pytest.MonkeyPatch)
     assert os.readlink(f"/proc/self/fd/{own}") == os.readlink("/proc/self/ns/net")
     os.close(own)  # the child that does this ends right behind it
     os.close(null)
+
+
+def test_an_errand_that_nobody_waits_for_any_more_is_ended() -> None:
+    errand = Errand(lambda channel: signal.pause(), 1)
+    (pid,) = tree.children(os.getpid())
+    errand.close()
+    assert tree.start_time(pid) == 0, "gone, and reaped"
+    errand.close()

@@ -122,6 +122,17 @@ def test_guest_paths(tmp_path: Path) -> None:
     assert str(tmp_path / "gone") in result["content"][1]["text"], "by the name that the session knows"
 
 
+def test_a_reminder_names_files_as_the_session_does(tmp_path: Path) -> None:
+    """The client reads host paths, the session has to send the paths that are real to it."""
+    host = str(tmp_path / "f")
+    (tmp_path / "f").write_text("x")
+    made = present([host], unmapped, remote=True, to_seen={host: "/sessions/otter/mnt/f"}.get)
+    texts = [item["text"] for item in made["content"]]
+    assert texts[0] == host
+    assert "/sessions/otter/mnt/f" in texts[1]
+    assert host not in texts[1]
+
+
 def test_a_reminder_names_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     texts = [item["text"] for item in present([str(tmp_path / "f"), "/gone"], unmapped, remote=True)["content"]]

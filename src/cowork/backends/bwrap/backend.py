@@ -93,7 +93,8 @@ class BwrapBackend(Backend):
         if "/" in mount.name:
             raise RpcError(f"mount {mount.name}: a nested folder can be mounted when the session starts, not later")
         config = self._config.current()
-        if problem := plan.refusal(mount.host, plan.Limits(home, ours, config.sandbox.allow_home)):
+        # Not the home folder, whatever is allowed: what is ours in it could not be hidden in the same moment.
+        if problem := plan.refusal(mount.host, plan.Limits(home, ours)):
             raise RpcError(f"mount {mount.name}: {problem}")
         wanted = plan.live(mount, f"{session.root}/mnt", home=home, protect=config.sandbox.protect)
         return dict(wanted._asdict())
@@ -160,7 +161,7 @@ def _add_folders(
     search = request.inherited.get("PATH", "")
     more = command.show(recipe, executable, home=folders.home, path=search, seen=seen, ours=request.ours)
     _add_home(recipe, request, session)
-    plan.add_mounts(recipe, planned, f"{session.root}/mnt", home=folders.home, protect=protect)
+    plan.add_mounts(recipe, planned, f"{session.root}/mnt", home=folders.home, protect=protect, ours=request.ours)
     for mount, file in folders.projects.items():
         notes = plan.add_read_only(recipe, mount.host, f"{session.root}/mnt/{mount.name}", file.read_only)
         planned.notes.extend(f"{mount.name}/{note}" for note in notes)
@@ -189,8 +190,8 @@ def base_recipe(bwrap: program.Program, *, terminal: bool, without: list[str]) -
         "--tmpfs", "/run", "--perms", "0700", "--dir", f"/run/user/{os.getuid()}", "--symlink", "/run", "/var/run"
     )
     for part in system.parts(without=without):
-        if part.kind == "file":
-            recipe.file(part.place, part.content)
+        if part.kind == "copy":
+            recipe.copy(part.source, part.place)
         else:
             recipe.add("--symlink" if part.kind == "link" else "--ro-bind", part.source, part.place)
     recipe.add("--proc", "/proc", "--dev", "/dev")

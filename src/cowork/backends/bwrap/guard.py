@@ -32,7 +32,7 @@ HOME: dict[str, bytes | None] = {
         ".gitconfig", ".config/fish/config.fish", ".config/git/config", ".ssh/authorized_keys", ".ssh/config",
         ".ssh/rc",
     ), b""),
-    ".config/autostart": None, ".config/systemd/user": None,
+    ".config/autostart": None, ".config/systemd/user": None, ".config/cowork": None,
 }  # fmt: skip
 """Start files: shown read-only wherever they exist, and covered in the home folder, where they count."""
 _IF_THERE = (*HOME, ".envrc", ".cowork.toml", ".git/modules")

@@ -67,8 +67,8 @@ def refusal(host: str, limits: Limits) -> str:
         if host == place or host.startswith(f"{place}/"):
             return f"{host} is a part of the system"
     for place in (limits.home, *limits.ours):
-        if place == limits.home and limits.allow_home:
-            continue
+        if limits.allow_home and host == limits.home:
+            break  # what is ours in it is hidden
         if _contains(host, place):
             what = "the home folder" if place == limits.home else "Cowork's own files"
             return f"{host} is or contains {what}"
@@ -79,8 +79,10 @@ def refusal(host: str, limits: Limits) -> str:
     return "" if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else f"{host} is neither a file nor a folder"
 
 
-def add_mounts(recipe: Recipe, planned: Planned, base: str, *, home: str, protect: bool) -> None:
-    """Add the mounts to ``recipe`` below the guest's path ``base``, and guard what is in them."""
+def add_mounts(
+    recipe: Recipe, planned: Planned, base: str, *, home: str, protect: bool, ours: Sequence[str] = ()
+) -> None:  # fmt: skip
+    """Add the mounts to ``recipe`` below the guest's path ``base``, guarded, and with what is ``ours`` hidden."""
     composed = {mount: missing for mount in planned.mounts if (missing := _missing_in(mount, planned.mounts))}
     made: dict[str, None] = {}
     closed: list[str] = []
@@ -96,6 +98,10 @@ def add_mounts(recipe: Recipe, planned: Planned, base: str, *, home: str, protec
             closed = _compose(recipe, mount.host, place, [path.split("/") for path in inside]) + closed
             continue
         recipe.bind(mount.host, place, writable=mount.mode != "ro")
+        for hidden in ours:
+            if _contains(mount.host, hidden) and os.path.isdir(hidden):
+                where = place + hidden.removeprefix(mount.host)
+                recipe.add("--tmpfs", where, "--remount-ro", where)
         if protect and _is_guarded(mount, home):
             # Before what is nested in it, which would be hidden otherwise.
             _guard(recipe, mount, place, home, planned)

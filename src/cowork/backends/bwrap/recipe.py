@@ -26,6 +26,7 @@ class Recipe:
         self._program = program
         self._features = features
         self._files: dict[int, str] = {}
+        self._copies: dict[int, str] = {}
         self._folders: list[Folder] = []
         self._next = FREE
 
@@ -50,6 +51,12 @@ class Recipe:
         """A small file with this content, made in a place of the sandbox's own. No mount, which costs much more."""
         self.add("--perms", "0444", "--file", self.content(content), place)
 
+    def copy(self, source: str, place: str) -> None:
+        """A copy of a file of the host's system."""
+        number = self._number()
+        self._copies[number] = source
+        self.add("--perms", "0444", "--file", str(number), place)
+
     def file_over(self, place: str, content: bytes) -> None:
         """A read-only file with this content, mounted over what is at ``place``, which may be the user's."""
         self.add("--ro-bind-data", self.content(content), place)
@@ -70,8 +77,8 @@ class Recipe:
     def sandbox(self) -> Sandbox:
         """All of it, for the holder."""
         return Sandbox(
-            program=self._program, options=self.options, files=self._files, folders=self._folders, covers=self.covers,
-            listen=self.listen, proxy=self.proxy,
+            program=self._program, options=self.options, files=self._files, copies=self._copies,
+            folders=self._folders, covers=self.covers, listen=self.listen, proxy=self.proxy,
         )  # fmt: skip
 
     def _number(self) -> int:

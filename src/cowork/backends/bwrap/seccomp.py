@@ -10,6 +10,7 @@ those of asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64).
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
 from errno import EAFNOSUPPORT, ENOSYS, EPERM
@@ -19,6 +20,9 @@ from cowork.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+if TYPE_CHECKING:
+    pass
 
 
 class UnsupportedMachine(PolicyError):
@@ -230,6 +234,11 @@ def filter_for(machine: str, rules: Sequence[Rule] = RULES) -> bytes:
         UnsupportedMachine: there are no numbers for the machine.
         ValueError: a rule is about an unknown system call.
     """
+    return _built(machine, tuple(rules))
+
+
+@functools.cache
+def _built(machine: str, rules: tuple[Rule, ...]) -> bytes:
     program = [
         _step(_LOAD, _ARCH),
         _step(_EQUAL, _audit_arch(machine), 1, 0),

@@ -6,6 +6,7 @@ Read-only, all of it. Distributions differ: /bin may be a link into /usr or a fo
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
@@ -31,13 +32,12 @@ SMALL = 64 * 1024
 
 
 class Part(NamedTuple):
-    """``kind``: "bind" (``source`` read-only at ``place``), "link" (a symbolic link ``place`` to ``source``) or "file"
-    (a copy, whose ``content`` it has)."""
+    """``kind``: "bind" (``source`` read-only at ``place``), "link" (a symbolic link ``place`` to ``source``) or "copy"
+    (of a small file)."""
 
     kind: str
     source: str
     place: str
-    content: bytes = b""
 
 
 def parts(root: str = "/", *, without: Collection[str] = ()) -> Iterator[Part]:
@@ -66,15 +66,11 @@ def _etc(root: str, place: str) -> Iterator[Part]:
     if target is not None and os.path.exists(path) and is_visible(os.path.normpath(f"/etc/{target}"), root):
         yield Part("link", target, place)  # into /usr: the time zone, os-release
         return
-    try:
-        with open(path, "rb") as f:
-            content = f.read(SMALL + 1)
-    except IsADirectoryError:
-        yield Part("bind", path, place)
-    except OSError:
-        pass  # not there, or not for everybody's eyes
-    else:
-        yield Part("file", path, place, content) if len(content) <= SMALL else Part("bind", path, place)
+    if not os.access(path, os.R_OK):
+        return  # not there, or not for everybody's eyes
+    info = os.stat(path)
+    small = stat.S_ISREG(info.st_mode) and info.st_size <= SMALL
+    yield Part("copy" if small else "bind", path, place)
 
 
 def _top(root: str, place: str) -> Iterator[Part]:

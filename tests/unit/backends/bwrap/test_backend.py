@@ -339,7 +339,7 @@ def test_files_that_are_made_for_it(bench: Bench) -> None:
     assert set(data) >= {"/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"}
     assert ROOT in prepared.sandbox.files[data["/etc/passwd"]]
     assert str(bench.home) not in prepared.sandbox.files[data["/etc/passwd"]]
-    numbers = [*prepared.sandbox.files, *(folder.fd for folder in prepared.sandbox.folders)]
+    numbers = [*prepared.sandbox.files, *prepared.sandbox.copies, *(folder.fd for folder in prepared.sandbox.folders)]
     assert sorted(numbers) == list(range(FREE, FREE + len(numbers)))
 
 
@@ -402,8 +402,8 @@ def test_a_skeleton_is_laid_down_once(bench: Bench, skeleton: dict[str, bytes]) 
 def test_a_skeleton_for_once(bench: Bench, skeleton: dict[str, bytes]) -> None:
     prepared = bench.prepare(skeleton_home=True, one_shot=True)
     assert prepared.sandbox is not None
-    files = {place: prepared.sandbox.files[int(fd)] for fd, place in Options(prepared.sandbox).of("--file")}
-    files = {place: content for place, content in files.items() if not place.startswith("/etc/")}
+    made = {place: int(fd) for fd, place in Options(prepared.sandbox).of("--file") if not place.startswith("/etc/")}
+    files = {place: prepared.sandbox.files[number] for place, number in made.items()}
     assert files == {f"{ROOT}/{name}": content.decode("latin-1") for name, content in skeleton.items()}
     assert os.listdir(bench.tree) == []
 
@@ -447,9 +447,11 @@ def test_the_home_folder_where_the_configuration_allows_it(bench: Bench) -> None
     assert bench.prepare(mounts=mounts).failed_mounts == ["home"]
     bench.config("[sandbox]\nallow-home = true\n")
     assert bench.prepare(mounts=mounts).failed_mounts == []
-    assert bench.prepare(mounts=mounts, ours=(str(bench.home / "x"),)).failed_mounts == ["home"], (
-        "what is ours is in it"
-    )
+    bench.folder("x")
+    prepared = bench.prepare(mounts=mounts, ours=(str(bench.home / "x"),))
+    assert prepared.failed_mounts == []
+    assert prepared.sandbox is not None
+    assert (f"{ROOT}/mnt/home/x",) in Options(prepared.sandbox).of("--tmpfs"), "what is ours is hidden"
 
 
 def test_what_is_weaker_is_told(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

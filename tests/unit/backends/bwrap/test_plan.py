@@ -188,11 +188,12 @@ def test_the_home_folder_and_what_contains_it(home: Home) -> None:
 
 
 def test_the_home_folder_where_it_is_allowed(home: Home) -> None:
-    """But not with our own folders in it."""
+    """And nothing above it, nor our own folders in it, which are hidden."""
     limits = home.limits._replace(allow_home=True)
-    assert "Cowork's own files" in refusal(str(home.path), limits)
-    assert refusal(str(home.path), limits._replace(ours=("/elsewhere",))) == ""
-    assert "Cowork's own files" in refusal("/", limits)
+    assert refusal(str(home.path), limits) == ""
+    assert refusal("/", limits)
+    home.folder("ours")
+    assert "Cowork's own files" in refusal(str(home.path / "ours"), limits)
 
 
 @pytest.mark.parametrize("path", ["ours", "ours/trees", "ours/trees/s1"])

@@ -83,7 +83,7 @@ def test_what_of_etc_is_shown(tmp_path: Path) -> None:
     (tmp_path / "etc/localtime").symlink_to("../usr/share/zoneinfo/UTC")
     (tmp_path / "etc/os-release").write_text("ID=x")
     assert seen(tmp_path) == [
-        ("bind", "/etc/alternatives", "/etc/alternatives"), ("file", "/etc/os-release", "/etc/os-release"),
+        ("bind", "/etc/alternatives", "/etc/alternatives"), ("copy", "/etc/os-release", "/etc/os-release"),
         ("bind", "/etc/ssl", "/etc/ssl"),
     ], "the zone's file is not there"  # fmt: skip
     folders(tmp_path, "usr/share/zoneinfo")
@@ -96,7 +96,7 @@ def test_a_large_file_of_etc_is_mounted_and_a_secret_one_left_out(tmp_path: Path
     (tmp_path / "etc/services").write_bytes(b"x" * (SMALL + 1))
     (tmp_path / "etc/magic").write_bytes(b"x" * SMALL)
     kinds = {place: kind for kind, _, place in seen(tmp_path)}
-    assert kinds == {"/etc/services": "bind", "/etc/magic": "file"}
+    assert kinds == {"/etc/services": "bind", "/etc/magic": "copy"}
 
 
 @pytest.mark.parametrize("place", ["/usr", "/nix", "/bin", "/lib64", "/run/current-system", "/etc/ssl"])
