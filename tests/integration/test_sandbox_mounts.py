@@ -135,6 +135,9 @@ def test_the_home_itself_if_the_user_wants_that(session: Session) -> None:
     assert lines(ended) == ["mine"], ended
     assert ended.err.count("Read-only") == 4, ended
     assert set(listing(session.home)) == {*before, "new"}
+    configure(session.daemon, f'[sandbox]\nallow-home = true\nrw = ["{session.home}"]\n')
+    assert session.sh(f"ls -A {ours}; touch {ours}/x").out == ""
+    assert list(ours.iterdir()) == [], "nor as a mount of the configuration"
 
 
 def test_the_predecessors_file_is_read(session: Session) -> None:

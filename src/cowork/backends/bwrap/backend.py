@@ -28,7 +28,7 @@ from cowork.translate.sessionmap import MappedMount, SessionMap
 from cowork.translate.workdir import choose_workdir, workspaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from cowork.backends.bwrap.usermounts import UserMounts
     from cowork.config import Config
@@ -157,7 +157,7 @@ def _add_folders(
     """Add everything of the user's to the recipe; what makes a PATH of the host one of the inside is returned."""
     users, planned, session = folders.users, folders.planned, folders.session
     seen = [mount.src for mount in (*users.ro, *users.rw) if mount.src == mount.dst]
-    planned.notes.extend(_add_user_mounts(recipe, users, folders.home, protect=protect))
+    planned.notes.extend(_add_user_mounts(recipe, folders, request.ours, protect=protect))
     search = request.inherited.get("PATH", "")
     more = command.show(recipe, executable, home=folders.home, path=search, seen=seen, ours=request.ours)
     _add_home(recipe, request, session)
@@ -200,14 +200,16 @@ def base_recipe(bwrap: program.Program, *, terminal: bool, without: list[str]) -
     return recipe
 
 
-def _add_user_mounts(recipe: Recipe, users: UserMounts, home: str, *, protect: bool) -> list[str]:
+def _add_user_mounts(recipe: Recipe, folders: _Folders, ours: Sequence[str], *, protect: bool) -> list[str]:
     """Those of the configuration, parents first; returns what cannot be guarded in them, and why."""
     notes: list[str] = []
-    every = [(mount, False) for mount in users.ro] + [(mount, True) for mount in users.rw]
+    every = [(mount, False) for mount in folders.users.ro] + [(mount, True) for mount in folders.users.rw]
     for mount, writable in sorted(every, key=lambda entry: entry[0].dst.count("/")):
         recipe.bind(mount.src, mount.dst, writable=writable)
+        plan.hide(recipe, mount.src, mount.dst, ours)
         if writable and protect and os.path.isdir(mount.src):
-            notes += [f"{mount.dst}/{note}" for note in plan.add_guards(recipe, mount.src, mount.dst, home=home)]
+            found = plan.add_guards(recipe, mount.src, mount.dst, home=folders.home)
+            notes += [f"{mount.dst}/{note}" for note in found]
     return notes
 
 

@@ -98,15 +98,20 @@ def add_mounts(
             closed = _compose(recipe, mount.host, place, [path.split("/") for path in inside]) + closed
             continue
         recipe.bind(mount.host, place, writable=mount.mode != "ro")
-        for hidden in ours:
-            if _contains(mount.host, hidden) and os.path.isdir(hidden):
-                where = place + hidden.removeprefix(mount.host)
-                recipe.add("--tmpfs", where, "--remount-ro", where)
+        hide(recipe, mount.host, place, ours)
         if protect and _is_guarded(mount, home):
             # Before what is nested in it, which would be hidden otherwise.
             _guard(recipe, mount, place, home, planned)
     for place in closed:
         recipe.add("--remount-ro", place)
+
+
+def hide(recipe: Recipe, folder: str, place: str, ours: Sequence[str]) -> None:
+    """Have those of ``ours`` that lie in ``folder``, which is shown at ``place``, look empty."""
+    for hidden in ours:
+        if _contains(folder, hidden) and os.path.isdir(hidden):
+            where = place + hidden.removeprefix(folder)
+            recipe.add("--tmpfs", where, "--remount-ro", where)
 
 
 class Live(NamedTuple):
