@@ -123,21 +123,25 @@ rw = [{{src = "{cache}", dst = "/opt/cache"}}, "{session.home}"]
         assert any("left out" in line and entry in line for line in log.splitlines()), (entry, log)
 
 
-def test_the_home_itself_if_the_user_wants_that(session: Session) -> None:
+def test_the_home_itself_if_the_user_wants_that(sandboxed: RunningDaemon) -> None:
     """What is Cowork's own in it stays hidden, and start files cannot be made."""
-    ours = session.home / ".local" / "state" / "cowork"
-    ours.mkdir(parents=True)
-    (session.home / "file").write_text("mine\n")
-    configure(session.daemon, "[sandbox]\nallow-home = true\n")
-    before = listing(session.home)
-    script = f"cd {MNT}/home; cat file; touch .bashrc .config/cowork/x .ssh/authorized_keys .gitconfig; touch new"
-    ended = session.sh(script, {"home": "."})
-    assert lines(ended) == ["mine"], ended
-    assert ended.err.count("Read-only") == 4, ended
-    assert set(listing(session.home)) == {*before, "new"}
-    configure(session.daemon, f'[sandbox]\nallow-home = true\nrw = ["{session.home}"]\n')
-    assert session.sh(f"ls -A {ours}; touch {ours}/x").out == ""
-    assert list(ours.iterdir()) == [], "nor as a mount of the configuration"
+    home = sandboxed.place.home
+    sandboxed.environment |= {"XDG_STATE_HOME": f"{home}/state", "XDG_DATA_HOME": f"{home}/data"}
+    (home / "file").write_text("mine\n")
+    configure(sandboxed, "[sandbox]\nallow-home = true\n")
+    sandboxed.start()
+    with Session(sandboxed) as session:
+        before = sorted(p.name for p in home.iterdir())
+        guarded = ".bashrc .config/cowork/x .ssh/authorized_keys .gitconfig state/cowork/x data/cowork/trees/x"
+        touch = f"touch {guarded}; touch new"
+        ended = session.sh(f"cd {MNT}/home; cat file; ls state/cowork data/cowork/trees; {touch}", {"home": "."})
+        assert lines(ended) == ["mine", "data/cowork/trees:", "", "state/cowork:"], ended
+        assert ended.err.count("Read-only") == 6, ended
+        assert sorted(p.name for p in home.iterdir()) == sorted({*before, "new"})
+        configure(sandboxed, f'[sandbox]\nallow-home = true\nrw = ["{home}"]\n')
+        ended = session.sh(f"ls -A {home}/state/cowork; touch {home}/state/cowork/x; touch {home}/newer")
+        assert (ended.out, ended.err.count("Read-only")) == ("", 1), "nor as a mount of the configuration"
+        assert (home / "newer").exists()
 
 
 def test_the_predecessors_file_is_read(session: Session) -> None:
