@@ -285,7 +285,8 @@ def test_no_signal_is_ignored_by_the_child(either: Place) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     held.wait()
-    assert [int(mask, 16) for mask in held.printed().split()[1::2]] == [0, 0]
+    # 32 and 33 are the C library's own, and nobody can set them; GNU make has them ignored.
+    assert [int(mask, 16) & ~(3 << 31) for mask in held.printed().split()[1::2]] == [0, 0]
 
 
 def test_arguments_that_are_no_text_arrive(here: Place) -> None:

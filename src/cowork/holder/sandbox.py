@@ -235,7 +235,8 @@ def _prepare(
             proxy.start()
         inside = Inside(init)
     except BaseException:
-        errand.close()
+        if errand is not None:
+            errand.close()
         if proxy is not None:
             proxy.stop()
         _close_all(listening)
@@ -319,12 +320,14 @@ def _root_of(init: int) -> int:
         raise child.StartError("sandbox", e.errno or 0, text) from e
 
 
-def _listen_inside(init: int, sandbox: Sandbox) -> namespace.Errand:
+def _listen_inside(init: int, sandbox: Sandbox) -> namespace.Errand | None:
     addresses = [namespace.Address(entry.protocol, entry.host, entry.port) for entry in sandbox.listen]
-    return namespace.listen_inside(init, addresses)
+    return namespace.listen_inside(init, addresses) if addresses else None
 
 
-def _listening(errand: namespace.Errand, sandbox: Sandbox) -> list[Listener]:
+def _listening(errand: namespace.Errand | None, sandbox: Sandbox) -> list[Listener]:
+    if errand is None:
+        return []
     try:
         made = [socket.socket(fileno=fd) for fd in errand.result()]
     except namespace.NamespaceError as e:

@@ -615,7 +615,9 @@ class BackendConformance:
         lines = self.succeed(self.sh(script)).decode().splitlines()
         assert [line for line in lines if line.startswith("fd:")] == [f"fd: /proc/self/fd/{n}" for n in range(3)]
         status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-        assert (int(status["SigIgn"], 16), int(status["SigBlk"], 16)) == (0, 0)
+        # 32 and 33 are the C library's own, and nobody can set them; GNU make has them ignored.
+        masks = [int(status[name], 16) & ~(3 << 31) for name in ("SigIgn", "SigBlk")]
+        assert masks == [0, 0]
 
     def test_a_starter_with_many_files(self) -> None:
         """A starter that has a hundred files open starts sessions as well as any other, and hands none of them on."""
