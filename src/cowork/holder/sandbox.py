@@ -102,7 +102,10 @@ def start(spec: StartSpec, cgroup: str | None) -> tuple[child.Child, Running]:
         _open_files(sandbox)
         made = child.start(_outer(spec, sandbox), cgroup)
         init = _first_process(status, made)
-        first = os.pidfd_open(init)
+        try:
+            first = os.pidfd_open(init)
+        except ProcessLookupError:
+            raise _failure(made) from None  # it has given up already
         # The folders are compared with what was opened, so they are still open.
         inside, proxy = _prepare(spec, sandbox, made, init, gate)
         for pid in (made.pid, inside.init):
