@@ -20,10 +20,11 @@ from tests.support.holding import wait_gone
 pytestmark = FORKS
 
 FIRST = """
-import os, signal, sys
+import ctypes, os, signal, sys
 def program():
     pid = os.fork()
     if not pid:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nobody else may know of it
         os.setpgid(0, 0)
         signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
         os.write(1, b"ready\\n")
