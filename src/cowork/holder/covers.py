@@ -14,24 +14,15 @@ import os
 import stat
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from cowork.holder import syscalls
 from cowork.holder.beneath import open_path
+from cowork.holder.spec import Cover
 
 _TIME = 1
 """Seconds since the epoch: the modification time of placeholders, which no user's file has."""
 _FILE_MODE = 0o444
 _FOLDER_MODE = 0o500
-
-
-class Cover(NamedTuple):
-    """One placeholder: ``path`` below the folder ``root`` (absolute, without links); ``content`` of a file, None for
-    a folder."""
-
-    root: str
-    path: str
-    content: str | None = ""
 
 
 class Covers:

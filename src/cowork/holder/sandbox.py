@@ -22,9 +22,9 @@ import time
 from typing import Any, NamedTuple
 
 from cowork.holder import beneath, child, companion, files, mounting, namespace, tree
-from cowork.holder.covers import Cover, Covers
+from cowork.holder.covers import Covers
 from cowork.holder.inside import Inside
-from cowork.holder.spec import Sandbox, StartSpec
+from cowork.holder.spec import Cover, Sandbox, StartSpec
 from cowork.proxy.settings import Listener, Settings
 
 FIRST = 100

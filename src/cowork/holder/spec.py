@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from cowork.holder.covers import Cover
-
 
 class Folder(NamedTuple):
     """A file or folder of the host, ``path`` without links, that bubblewrap gets as descriptor ``fd`` and has to show
@@ -14,6 +12,15 @@ class Folder(NamedTuple):
     fd: int
     path: str
     place: str
+
+
+class Cover(NamedTuple):
+    """One placeholder: ``path`` below the folder ``root`` (absolute, without links); ``content`` of a file, None for
+    a folder."""
+
+    root: str
+    path: str
+    content: str | None = ""
 
 
 class Listen(NamedTuple):

@@ -18,8 +18,8 @@ import msgspec
 
 from cowork.errors import NotFound
 from cowork.holder import files
-from cowork.holder.covers import Cover
 from cowork.holder.page import Page
+from cowork.holder.spec import Cover
 from cowork.sessions import record
 from cowork.sessions.record import ChildRecord, ExitRecord, SessionRecord
 

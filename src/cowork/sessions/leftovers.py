@@ -7,7 +7,6 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from cowork.holder import covers
 from cowork.holder.tree import descendants, is_zombie, kill_cgroup, start_time
 from cowork.sessions.record import ExitRecord
 
@@ -46,7 +45,10 @@ def bury(directory: SessionDirectory) -> ExitRecord:
         _kill(-child.pid)
     if child is not None and child.cgroup is not None:
         kill_cgroup(child.cgroup)
-    covers.remove(directory.covers())
+    if left := directory.covers():
+        from cowork.holder import covers  # seldom needed, and a daemon's start is waited for
+
+        covers.remove(left)
     ended = ExitRecord(ended=time.time(), lost=True)
     directory.write_exit(ended)
     directory.log("the holder was killed; the session's end was not seen")

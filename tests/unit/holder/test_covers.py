@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cowork.holder import covers, syscalls
-from cowork.holder.covers import Cover, Covers
+from cowork.holder.covers import Covers
+from cowork.holder.spec import Cover
 from tests.support.holding import PATIENCE, short_folder
 from tests.support.ordinary import ordinary_user
 
@@ -266,7 +267,8 @@ def test_one_session_that_wants_the_same_twice(mine: Path) -> None:
 
 OTHER = """
 import sys
-from cowork.holder.covers import Cover, Covers
+from cowork.holder.covers import Covers
+from cowork.holder.spec import Cover
 made = Covers([Cover(sys.argv[1], "file", "{}\\n"), Cover(sys.argv[1], "hooks", None)])
 made.make()
 print("made", flush=True)

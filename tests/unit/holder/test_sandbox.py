@@ -18,9 +18,8 @@ import pytest
 from cowork.holder import beneath, child, companion, ladder, sandbox, tree
 from cowork.holder import messages as m
 from cowork.holder.child import StartError
-from cowork.holder.covers import Cover
 from cowork.holder.sandbox import ARGUMENTS, FREE, GATE, STATUS
-from cowork.holder.spec import Folder, Listen, Sandbox, StartSpec
+from cowork.holder.spec import Cover, Folder, Listen, Sandbox, StartSpec
 from cowork.proxy.settings import Settings
 from tests.support import boxes, holding
 from tests.support.boxes import FORKS

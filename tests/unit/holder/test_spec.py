@@ -8,8 +8,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cowork.holder.covers import Cover
-from cowork.holder.spec import Folder, Listen, Sandbox, StartSpec
+from cowork.holder.spec import Cover, Folder, Listen, Sandbox, StartSpec
 
 NAMES = st.one_of(st.text(max_size=20), st.binary(max_size=20).map(os.fsdecode))
 FEW = 3

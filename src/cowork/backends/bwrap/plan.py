@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from cowork.backends.bwrap.guard import can_be_changed, guards
-from cowork.holder.covers import Cover, looks_like_one
+from cowork.holder.covers import looks_like_one
+from cowork.holder.spec import Cover
 from cowork.translate.sessionmap import MappedMount
 from cowork.translate.workdir import NOT_WORKSPACES
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cowork.holder.covers import Cover
 from cowork.holder.sandbox import FREE
-from cowork.holder.spec import Folder, Listen, Sandbox
+from cowork.holder.spec import Cover, Folder, Listen, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -18,7 +18,7 @@ from cowork.backends.bwrap import plan
 from cowork.backends.bwrap.guard import guards
 from cowork.backends.bwrap.plan import ENTRIES, Limits, Planned, add_mounts, choose, parent_of, refusal
 from cowork.backends.bwrap.recipe import Recipe
-from cowork.holder.covers import Cover
+from cowork.holder.spec import Cover
 from cowork.translate.sessionmap import MappedMount
 from tests.support.boxes import user_folder
 from tests.support.holding import short_folder

@@ -7,9 +7,8 @@ import os
 import pytest
 
 from cowork.backends.bwrap.recipe import Recipe
-from cowork.holder.covers import Cover
 from cowork.holder.sandbox import FREE
-from cowork.holder.spec import Folder, Listen, Sandbox
+from cowork.holder.spec import Cover, Folder, Listen, Sandbox
 
 
 def test_options_stay_in_their_order() -> None:
