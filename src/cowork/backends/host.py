@@ -74,7 +74,9 @@ class HostBackend(Backend):
         """Both files may have been changed since the daemon chose this backend."""
         where = "config.toml" if self._config.current().isolation == "required" else ""
         for mount in workspaces(session, _real_folder):
-            if project.load(mount.host).required:
+            file = project.load(mount.host)
+            project.insist(file, mount.host)
+            if file.required:
                 where = f"{mount.host}/{project.FILE}"
         if where:
             raise RpcError(

@@ -112,7 +112,11 @@ class _Folders(NamedTuple):
 
 
 def _look(request: SpawnRequest, config: Config, environ: Mapping[str, str]) -> _Folders:
-    """Find out which folders the session gets, and log what it does not get."""
+    """Find out which folders the session gets, and log what it does not get.
+
+    Raises:
+        RpcError: a project file cannot be understood.
+    """
     home = os.path.realpath(request.home)
     users = usermounts.collect(config, environ, home)
     for refusal in users.refused:
@@ -123,6 +127,8 @@ def _look(request: SpawnRequest, config: Config, environ: Mapping[str, str]) -> 
         _log.warning("mount %.100r is not there: %s", name, why)
     session = SessionMap(request.name, os.path.realpath(request.tree), planned.mounts)
     projects = {mount: project.load(mount.host) for mount in workspaces(session, _real_folder)}
+    for mount, file in projects.items():
+        project.insist(file, mount.host)
     for refusal in (refusal for file in projects.values() for refusal in file.refused):
         _log.warning("project file: %s is not honoured: %s (%s)", refusal.entry, refusal.rule, refusal.fix)
     return _Folders(home, users, planned, {*found.failed, *planned.failed}, session, projects)

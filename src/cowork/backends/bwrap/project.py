@@ -1,7 +1,8 @@
 """``.cowork.toml`` in the root of a workspace folder: a project may ask for less than the user allows, never for more.
 
 Whoever wrote the repository wrote the file, so it is read as carefully as any stranger's, and whatever in it would
-loosen something, or is not understood, is told and has no effect. A file that cannot be read at all has none either.
+loosen something is told and has no effect. What is not understood may have been meant to tighten, and is refused
+(``insist``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cowork import config
 from cowork.backends.bwrap.usermounts import MAX_PATH, NAME_MAX, Refusal
 from cowork.config import Limits
+from cowork.errors import RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,17 @@ def load(folder: str) -> Project:
         return _Reader(_parse(data)).project()
     except _Broken as e:
         return Project(refused=(Refusal(FILE, e.rule, e.fix),), broken=True)
+
+
+def insist(project: Project, folder: str) -> None:
+    """Have what cannot be understood mended: a session without it could have more than the file meant to allow.
+
+    Raises:
+        RpcError: the file is broken, or an entry that would tighten is malformed; with the entry, the rule, the fix.
+    """
+    for refusal in project.refused:
+        if refusal.rule != TIGHTEN:
+            raise RpcError(f"{folder}/{FILE}: {refusal.entry}: {refusal.rule}", hint=refusal.fix)
 
 
 def tighten(limits: Limits, project: Project) -> Limits:

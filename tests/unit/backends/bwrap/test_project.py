@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -12,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cowork.backends.bwrap import project
-from cowork.backends.bwrap.project import FILE, TIGHTEN, Project, load, tighten
+from cowork.backends.bwrap.project import FILE, TIGHTEN, Project, insist, load, tighten
 from cowork.backends.bwrap.usermounts import Refusal
 from cowork.config import Limits
+from cowork.errors import RpcError
 from tests.support.holding import short_folder
 from tests.support.ordinary import ordinary_user
 
@@ -308,3 +310,28 @@ def test_applying_a_file_twice_is_applying_it_once(content: bytes, limits: Limit
         made = read(Path(folder), content)
         assert load(folder) == made
     assert tighten(tighten(limits, made), made) == tighten(limits, made)
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("", None),
+        ('isolation = "required"', None),
+        ('isolation = "any"', None),
+        ("[sandbox]\nrw = ['/etc']", None),
+        ("isolation = ", ".cowork.toml"),
+        ("[network]\nallow = 'name'", "network.allow"),
+        ("[limits]\nmemory = 'much'", "limits.memory"),
+        ("[sandbox]\nread-only = ['../x']", "sandbox.read-only"),
+        ("network = 3", "network"),
+    ],
+)
+def test_what_cannot_be_understood_is_insisted_on(tmp_path: Path, text: str, refused: str | None) -> None:
+    """What would loosen has no effect; what may have been meant to tighten must not be passed over."""
+    (tmp_path / FILE).write_text(text)
+    if refused is None:
+        insist(load(str(tmp_path)), str(tmp_path))
+        return
+    with pytest.raises(RpcError, match=re.escape(f"{tmp_path}/{FILE}: {refused}")) as caught:
+        insist(load(str(tmp_path)), str(tmp_path))
+    assert caught.value.hint
