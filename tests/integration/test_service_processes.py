@@ -325,8 +325,8 @@ def test_a_full_disk(stopped: RunningDaemon) -> None:
         c.subscribe()
         c.shell("p", "head -c 8000000 /dev/zero | tr '\\0' x; echo done; exit 2")
         log = next((inside / "cowork" / "sessions").iterdir()) / "lifecycle.log"
-        assert log.exists()
         first = c.event()
+        wait_for(log.exists, "a record of the child, which is made before the disk is full")
         assert first["type"] == "stdout"
         filler = inside / "filler"
         with open(filler, "wb", buffering=0) as f:

@@ -155,6 +155,8 @@ class Holder:
         grew |= self.output.wake(now)
         if grew:
             self._published()
+            if not self._recorded:
+                self._record_child()  # a child that never stops printing would leave no quiet moment
         self._ladder.run(now)
         if self._status is not None:
             self._clean_up(now)

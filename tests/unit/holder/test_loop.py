@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 import time
+from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
-from cowork.holder.loop import exit_record, outcome, signal_name
+from cowork.holder.loop import Holder, exit_record, outcome, signal_name
+from cowork.holder.spec import StartSpec
 
 
 def ended(code: str) -> os.waitid_result:
@@ -35,6 +40,39 @@ def test_the_record_of_a_signal(number: int, name: str) -> None:
     assert {key: record[key] for key in ("exitCode", "signal", "oomKillCount")} == {
         "exitCode": -1, "signal": name, "oomKillCount": 2,
     }  # fmt: skip
+
+
+class Printing(Holder):
+    """One whose child has something to say whenever it is asked."""
+
+    def __init__(self, folder: Path, ours: socket.socket) -> None:
+        spec = StartSpec(str(folder), str(folder / "s"), ["true"], "/bin/true", env={}, cwd="/")
+        super().__init__(spec, ours)
+        self.calls: list[str] = []
+        self.output = self.stdin = self.child = self.page = MagicMock()
+        self.output.owns.return_value = self.output.read.return_value = True
+        self.output.wake.return_value = False
+        self.output.deadline = None
+        self.epoll.close()
+        self.epoll = MagicMock()
+        self.epoll.poll.return_value = [(0, select.EPOLLIN)]
+
+    def _record_child(self) -> None:
+        self._recorded = True
+        self.calls.append("recorded")
+
+    def _published(self) -> None:
+        self.calls.append("told")
+
+
+def test_a_child_that_never_stops_printing_is_on_record(tmp_path: Path) -> None:
+    """Nobody could end it after the holder was killed, if it had to leave a quiet moment for that."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        holder = Printing(tmp_path, ours)
+        holder._turn()
+        holder._turn()
+    assert holder.calls == ["told", "recorded", "told"]
 
 
 def test_every_signal_has_a_name() -> None:
