@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cowork.holder.files import LifecycleLog
     from cowork.paths import Paths
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that ask the daemon to end."""
 STOP_TIME = 4.0
 """Seconds from the signal to the end, whatever still waits."""
 
@@ -80,7 +82,7 @@ def run(paths: Paths, options: Options) -> int:
     code = 1
     try:
         lock.note(msgspec.json.encode(LockNote(os.getpid(), time.time(), __version__)))
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=EndingLoop) as runner:
             runner.run(Daemon(paths, options, log).serve())
         code = 0
     except CoworkError as e:
@@ -103,6 +105,18 @@ def holder_of(lock: LockFile) -> str:
         return ""
 
 
+class EndingLoop(asyncio.SelectorEventLoop):
+    """The daemon's loop: once it is closed, signals are too late to matter.
+
+    Closing gives them back their default action, by which the process would die in its last steps and look as if it
+    had failed.
+    """
+
+    def close(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        super().close()
+
+
 class Daemon:
     """One run of the daemon."""
 
@@ -118,7 +132,7 @@ class Daemon:
         self._asked = asyncio.Event()
         self._signals = 0
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in ENDING:
             loop.add_signal_handler(number, self._signalled, number)
         loop.set_exception_handler(self._uncaught)
         zygote = Zygote(systemd.scope_command(), self._descriptors)

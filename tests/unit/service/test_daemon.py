@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -50,3 +52,20 @@ def test_a_second_one_is_refused_before_it_touches_anything(tmp_path: Path, monk
     assert raised.value.hint
     assert not (tmp_path / "r" / "a.sock").exists()
     lock.release()
+
+
+LATE = """
+import os
+from cowork.service.daemon import ENDING, EndingLoop
+loop = EndingLoop()
+for number in ENDING:
+    loop.add_signal_handler(number, print)
+loop.close()
+for number in ENDING:
+    os.kill(os.getpid(), number)
+"""
+
+
+def test_a_signal_behind_the_end_is_no_failure() -> None:
+    """G68: the daemon has served, and its last steps take a moment."""
+    subprocess.run([sys.executable, "-c", LATE], check=True)
