@@ -11,7 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from cowork.translate.paths import resolve_subpath
+from cowork.translate.paths import has_control, resolve_subpath
 from cowork.translate.sessionmap import MappedMount
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def check_name(name: str) -> str:
             return "its name has an empty element, . or .."
         if len(os.fsencode(element)) > NAME_MAX:
             return f"an element of its name is longer than {NAME_MAX} bytes"
-        if any(ord(c) < 32 or ord(c) == 127 for c in element):
+        if has_control(element):
             return "its name has a control character"
     return ""
 

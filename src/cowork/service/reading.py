@@ -8,6 +8,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from cowork.errors import NotFound, PolicyError, RpcError
+from cowork.translate.paths import is_below
 from cowork.wire.frames import MAX_FRAME
 
 if TYPE_CHECKING:
@@ -49,11 +50,6 @@ def read_contained(path: Path, roots: Sequence[Path]) -> str:
     if len(data) > LIMIT:
         raise RpcError(f"{path} has grown over {LIMIT} bytes, which is what fits into one reply")
     return b64encode(data).decode()
-
-
-def is_below(path: str, root: str) -> bool:
-    """Whether a real path is ``root`` or lies in it."""
-    return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _kind(mode: int) -> str:

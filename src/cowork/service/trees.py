@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cowork.errors import InvalidParams
 from cowork.sessions.directory import tree_size
+from cowork.translate.paths import has_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def check_name(name: str, field: str = "name") -> str:
         problem = f"is longer than {NAME_MAX} bytes"
     elif "/" in name or "\\" in name:
         problem = "must not contain a slash"
-    elif any(ord(c) < 32 or ord(c) == 127 for c in name):
+    elif has_control(name):
         problem = "must not contain NUL or other control characters"
     elif name.startswith("."):
         problem = "must not begin with a dot"

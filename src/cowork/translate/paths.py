@@ -1,4 +1,4 @@
-"""Which host path a client means: by a guest path, or by one relative to ``/`` or to the home folder.
+"""Paths as texts: which host path a client means, whether one lies in another, what no name may have in it.
 
 Pure: nothing is looked up on the disk except whether a path exists, which the caller passes in.
 """
@@ -20,6 +20,16 @@ def resolve_subpath(path: str, home: str, exists: Callable[[str], bool]) -> str:
     if not path:
         return home
     rooted = posixpath.normpath("/" + path.lstrip("/"))
-    if rooted == home or rooted.startswith(home.rstrip("/") + "/") or path.startswith("/") or exists(rooted):
+    if is_below(rooted, home) or path.startswith("/") or exists(rooted):
         return rooted
     return posixpath.normpath(posixpath.join(home, path))
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether ``path`` is ``folder`` or lies in it; both absolute and normalised, or both relative to the same."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def has_control(text: str) -> bool:
+    """Whether there is a control character (NUL, line feed, DEL...) in a path or a name."""
+    return any(ord(character) < 32 or ord(character) == 127 for character in text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
-from cowork.translate.paths import resolve_subpath
+from cowork.translate.paths import is_below, resolve_subpath
 from cowork.translate.sessionmap import MappedMount, SessionMap
 from cowork.translate.slug import project_slug
 
@@ -65,7 +65,7 @@ def _candidates(
     folders = workspaces(session, resolve)
     asked = session.to_host(cwd) or cwd
     real = resolve(asked) if asked.startswith("/") else None
-    if real is not None and any(_inside(asked, folder.host) or _inside(real, folder.host) for folder in folders):
+    if real is not None and any(is_below(asked, folder.host) or is_below(real, folder.host) for folder in folders):
         yield Workdir(real, "the client asked for it")
     hosts = {folder.host: folder.name for folder in folders}
     for entry in filter(None, map(str.strip, hint.split("|"))):
@@ -84,7 +84,3 @@ def _without_workspace(session: SessionMap, cwd: str, real: str | None) -> Workd
     if not cwd or session.to_host(cwd) is not None:
         return Workdir(session.tree, "there is no workspace")
     return Workdir(cwd, "the client asked for it")
-
-
-def _inside(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -10,7 +10,7 @@ import pytest
 
 from cowork.errors import CoworkError, NotFound, PolicyError, RpcError
 from cowork.service import reading
-from cowork.service.reading import LIMIT, is_below, read_contained
+from cowork.service.reading import LIMIT, read_contained
 from cowork.wire.codec import encode_result
 from cowork.wire.frames import MAX_FRAME
 from cowork.wire.replies import FileContent
@@ -98,11 +98,3 @@ def test_a_file_over_the_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_limit_fits_a_frame_with_the_longest_id() -> None:
     content = "A" * (LIMIT // 3 * 4)
     assert len(encode_result(b'"' + b"x" * 4094 + b'"', FileContent(content))) <= MAX_FRAME + 4
-
-
-@pytest.mark.parametrize(
-    ("path", "root", "expected"),
-    [("/a/b", "/a", True), ("/a", "/a", True), ("/ab", "/a", False), ("/a", "/a/b", False), ("/x", "/", True)],
-)
-def test_boundaries(path: str, root: str, expected: bool) -> None:
-    assert is_below(path, root) is expected

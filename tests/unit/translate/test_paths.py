@@ -1,10 +1,10 @@
-"""Which host path a sub-path means."""
+"""Which host path a sub-path means, and what lies in what."""
 
 from __future__ import annotations
 
 import pytest
 
-from cowork.translate.paths import resolve_subpath
+from cowork.translate.paths import has_control, is_below, resolve_subpath
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,18 @@ def test_the_disk_is_asked_about_nothing_but_the_form_below_the_root() -> None:
     resolve_subpath("srv/x", "/home/ana", exists)
     resolve_subpath("home/ana/x", "/home/ana", exists)
     assert asked == ["/srv/x"]
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "expected"),
+    [("/a/b", "/a", True), ("/a", "/a", True), ("/ab", "/a", False), ("/a", "/a/b", False), ("/x", "/", True)],
+)
+def test_boundaries(path: str, folder: str, expected: bool) -> None:
+    assert is_below(path, folder) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("a b é", False), ("", False), ("a\nb", True), ("\0", True), ("\x7f", True)]
+)
+def test_control_characters(text: str, expected: bool) -> None:
+    assert has_control(text) is expected

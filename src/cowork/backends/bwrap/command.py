@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cowork.backends.bwrap.system import is_visible
 from cowork.backends.programs import is_program
+from cowork.translate.paths import is_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +51,9 @@ def _show(
     shown.add(real)
     interpreter = _interpreter(real, path)
     place = real if interpreter is None else _package_of(real)
-    if place.count("/") < 2 or place in _SHARED or any(f"{folder}/".startswith(f"{place}/") for folder in private):
+    if place.count("/") < 2 or place in _SHARED or any(is_below(folder, place) for folder in private):
         place = real
-    if not any(place == other or place.startswith(f"{other}/") for other in shown - {real}):
+    if not any(is_below(place, other) for other in shown - {real}):
         recipe.bind(place, place)
         shown.add(place)
     _link(recipe, program, real, seen, shown)
@@ -72,7 +73,7 @@ def _link(recipe: Recipe, program: str, real: str, seen: Sequence[str], shown: s
 
 
 def _has(real: str, seen: Sequence[str]) -> bool:
-    return is_visible(real) or any(real == folder or real.startswith(f"{folder}/") for folder in seen)
+    return is_visible(real) or any(is_below(real, folder) for folder in seen)
 
 
 def _inside(program: str, shown: set[str]) -> bool:

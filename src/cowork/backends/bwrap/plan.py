@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cowork.backends.bwrap.guard import can_be_changed, guards
 from cowork.holder.covers import looks_like_one
 from cowork.holder.spec import Cover
+from cowork.translate.paths import is_below
 from cowork.translate.sessionmap import MappedMount
 from cowork.translate.workdir import NOT_WORKSPACES
 
@@ -65,16 +66,16 @@ def choose(mapped: Sequence[MappedMount], limits: Limits) -> Planned:
 def refusal(host: str, limits: Limits) -> str:
     """Why a real path may not be mounted; empty if it may."""
     for place in SYSTEM:
-        if host == place or host.startswith(f"{place}/"):
+        if is_below(host, place):
             return f"{host} is a part of the system"
     for place in (limits.home, *limits.ours):
         if limits.allow_home and host == limits.home:
             break  # what is ours in it is hidden
-        if _contains(host, place):
+        if is_below(place, host):
             what = "the home folder" if place == limits.home else "Cowork's own files"
             return f"{host} is or contains {what}"
     for place in limits.ours:
-        if _contains(place, host):
+        if is_below(host, place):
             return f"{host} is one of Cowork's own files"
     mode = os.stat(host).st_mode
     return "" if stat.S_ISDIR(mode) or stat.S_ISREG(mode) else f"{host} is neither a file nor a folder"
@@ -110,7 +111,7 @@ def add_mounts(
 def hide(recipe: Recipe, folder: str, place: str, ours: Sequence[str]) -> None:
     """Have those of ``ours`` that lie in ``folder``, which is shown at ``place``, look empty."""
     for hidden in ours:
-        if _contains(folder, hidden) and os.path.isdir(hidden):
+        if is_below(hidden, folder) and os.path.isdir(hidden):
             where = place + hidden.removeprefix(folder)
             recipe.add("--tmpfs", where, "--remount-ro", where)
 
@@ -143,10 +144,6 @@ def parent_of(mount: MappedMount, mounts: Sequence[MappedMount]) -> MappedMount 
     """The deepest mount that ``mount`` is nested in, by its name."""
     above = [other for other in mounts if mount.name.startswith(f"{other.name}/")]
     return max(above, key=lambda other: len(other.name), default=None)
-
-
-def _contains(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 # -- nested mounts
@@ -256,8 +253,8 @@ def _is_guarded(mount: MappedMount, home: str) -> bool:
     if mount.mode == "ro" or not os.path.isdir(mount.host):
         return False
     top = mount.name.partition("/")[0]
-    own = top in OWN_MOUNTS or top.startswith(".cowork-") or _contains(f"{home}/.config", mount.host)
-    return _contains(mount.host, home) or not own
+    own = top in OWN_MOUNTS or top.startswith(".cowork-") or is_below(mount.host, f"{home}/.config")
+    return is_below(home, mount.host) or not own
 
 
 def _guard(recipe: Recipe, mount: MappedMount, place: str, home: str, planned: Planned) -> None:
@@ -281,9 +278,9 @@ def add_guards(recipe: Recipe, folder: str, place: str, *, home: str, inside: Se
         where, there = f"{place}/{guard.path}", f"{folder}/{guard.path}"
         if guard.kind == "open":
             notes.append(f"{guard.path} is not protected: {guard.content.decode()}")
-        elif any(_contains(path, guard.path) for path in inside):
+        elif any(is_below(guard.path, path) for path in inside):
             continue  # something else will be seen there
-        elif guard.kind != "pin" and any(_contains(guard.path, path) for path in inside):
+        elif guard.kind != "pin" and any(is_below(path, guard.path) for path in inside):
             notes.append(f"{guard.path} is not protected: something is mounted in it")
         elif guard.kind == "pin":
             recipe.bind(there, where, writable=True)

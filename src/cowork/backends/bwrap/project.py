@@ -16,6 +16,7 @@ from cowork import config
 from cowork.backends.bwrap.usermounts import MAX_PATH, NAME_MAX, Refusal
 from cowork.config import Limits
 from cowork.errors import RpcError
+from cowork.translate.paths import has_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,7 +228,7 @@ def _path_problem(path: object) -> str:
         return "has to be a path"
     if path.startswith("/"):
         return "has to be relative to the folder"
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+    if has_control(path):
         return "has a control character"
     if "*" in path or "?" in path:
         return "patterns are not understood: name each path"  # taken literally it would protect nothing

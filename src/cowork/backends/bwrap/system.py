@@ -10,6 +10,8 @@ import stat
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from cowork.translate.paths import is_below
+
 FOLDERS = ("/usr", "/nix", "/gnu/store")
 """Whole folders, where they exist; programs live there and nothing of the user."""
 TOP = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -95,7 +97,7 @@ def _target(path: str) -> str | None:
 def is_visible(path: str, root: str = "/") -> bool:
     """Whether a real path lies in a part that every sandbox sees."""
     shown = [*FOLDERS, *(top for top in TOP if not os.path.islink(_at(root, top)))]
-    return any(path == folder or path.startswith(f"{folder}/") for folder in shown)
+    return any(is_below(path, folder) for folder in shown)
 
 
 def accounts(name: str, uid: int, gid: int, home: str) -> tuple[bytes, bytes]:

@@ -17,6 +17,7 @@ import msgspec
 
 from cowork import config, paths
 from cowork.errors import CoworkError
+from cowork.translate.paths import has_control, is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -166,7 +167,7 @@ class _Rules:
         self._denied: dict[str, str] = {}
         for place, why in _SYSTEM_SRC.items():
             # Root's home is only kept out where it is not the user's own.
-            if place != "/root" or not any(_within(own, place) for own in self._homes):
+            if place != "/root" or not any(is_below(own, place) for own in self._homes):
                 self._deny(place, why)
         for own in self._homes:
             for name in _SECRETS:
@@ -190,7 +191,7 @@ class _Rules:
         real = os.path.realpath(src)  # of what is written: "link/.." is not where the text says
         for spelling in (written, real):
             self._source(spelling, "" if spelling == written else f"leads to {real}: ")
-        if writable and (self._real_home == "/" or not _within(real, self._real_home)):
+        if writable and (self._real_home == "/" or not is_below(real, self._real_home)):
             raise _Refused("only what is below home may be writable", "list it under ro, or move it below home")
         folder = _is_folder(real)
         _check_place(place, same=dst is None)
@@ -202,15 +203,15 @@ class _Rules:
         if spelling == "/":
             raise _Refused(f"{link}the whole file system stays out", _NAME_FOLDER)
         for place, why in self._denied.items():
-            if _within(spelling, place):
+            if is_below(spelling, place):
                 raise _Refused(f"{link}{why}", "copy what is needed to a folder of its own and mount that")
-        with_home = any(_within(own, spelling) for own in self._homes)
+        with_home = any(is_below(own, spelling) for own in self._homes)
         if with_home and not self._allow_home:
             what = "home itself" if spelling in self._homes else "what home lies in"
             raise _Refused(f"{link}{what} stays out", f"{_NAME_FOLDER}; or set allow-home in config.toml")
         for place, why in self._denied.items():
-            allowed = with_home and any(_within(place, own) for own in self._homes)
-            if _within(place, spelling) and not allowed:
+            allowed = with_home and any(is_below(place, own) for own in self._homes)
+            if is_below(place, spelling) and not allowed:
                 raise _Refused(f"{link}contains {place}: {why}", _NAME_FOLDER)
 
 
@@ -226,7 +227,7 @@ def _spelled(entry: object) -> tuple[str, str | None]:
 
 def _path(text: str, home: str, what: str = "") -> str:
     """``text`` normalised, if it is an absolute path that can be a file's."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+    if has_control(text):
         raise _Refused(f"{what}has a control character", "rename the file, or leave this out")
     if not text.startswith("/"):
         fix = f"write {home}{text[1:]}" if text == "~" or text.startswith("~/") else "write the whole path"
@@ -254,9 +255,9 @@ def _is_folder(src: str) -> bool:
 
 def _check_place(dst: str, *, same: bool) -> None:
     for system in _SYSTEM_DST:
-        if same and system in _SHOWN and _within(dst, system):
+        if same and system in _SHOWN and is_below(dst, system):
             raise _Refused("is there already", "remove the entry")
-        if _within(dst, system) or _within(system, dst):
+        if is_below(dst, system) or is_below(system, dst):
             raise _Refused(f"dst: {system} is the sandbox's own", "use a dst such as /mnt/name or /opt/name")
 
 
@@ -325,11 +326,6 @@ def _raw(entry: str | config.Bind) -> object:
 def _normal(path: str) -> str:
     # normpath keeps two slashes at the start, which POSIX lets mean something else and Linux does not.
     return "/" + os.path.normpath(path).lstrip("/")
-
-
-def _within(path: str, folder: str) -> bool:
-    """Whether ``path`` is ``folder`` or below it; both normalised."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _ancestors(path: str) -> Iterator[str]:
