@@ -1,20 +1,15 @@
 """Reaching a path without following a single link, so that nothing can be put in its place on the way.
 
-Source: openat(2) and openat2(2): O_PATH, O_NOFOLLOW, RESOLVE_IN_ROOT; open_by_handle is not needed.
+Source: openat(2): O_PATH, O_NOFOLLOW.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
-import struct
 
-from cowork.holder.syscalls import libc
-
-_SYS_OPENAT2 = 437  # the same on every architecture
-_RESOLVE_IN_ROOT = 0x10
+from cowork.holder import syscalls
 
 
 def open_path(path: str, root: int | None = None) -> int:
@@ -51,11 +46,10 @@ def exists_in(root: int, path: str) -> bool:
 
     True as well on a kernel that cannot tell (before 5.6).
     """
-    how = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
-    fd: int = libc.syscall(_SYS_OPENAT2, root, ctypes.c_char_p(os.fsencode(path)), how, len(how))
-    if fd < 0:
-        return ctypes.get_errno() in (errno.ENOSYS, errno.EPERM)
-    os.close(fd)
+    try:
+        os.close(syscalls.open_in_root(root, path))
+    except OSError as e:
+        return e.errno in (errno.ENOSYS, errno.EPERM)
     return True
 
 

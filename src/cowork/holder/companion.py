@@ -86,13 +86,8 @@ class Companion:
             signal.signal(ours, signal.SIG_DFL)
         os.setsid()
         syscalls.set_name("cowork-proxy")
-        keep = {0, 1, 2, *(listener.sock.fileno() for listener in self._listeners)}
-        for number in map(int, os.listdir("/proc/self/fd")):
-            if number not in keep:
-                try:
-                    os.close(number)  # above all the channel: whoever has it looks like a living holder
-                except OSError:
-                    pass
+        # Above all the channel: whoever has it looks like a living holder.
+        files.close_all_but({0, 1, 2, *(listener.sock.fileno() for listener in self._listeners)})
         gc.unfreeze()
         never, _kept_open = socket.socketpair()
         log = files.LifecycleLog(self._log_path, limit=LOG_LIMIT)

@@ -1,9 +1,21 @@
-"""Files that are either whole or absent, and the session's own log."""
+"""Files that are either whole or absent, descriptors that are not wanted, and the session's own log."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write ``data`` to a file that may take it in pieces.
+
+    Raises:
+        OSError: not all of it was taken.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def write_whole(path: str, data: bytes, *, sync: bool = True) -> None:
@@ -16,9 +28,7 @@ def write_whole(path: str, data: bytes, *, sync: bool = True) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            write_all(fd, data)
             if sync:
                 os.fsync(fd)
         finally:
@@ -43,6 +53,16 @@ def sync(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def close_all_but(keep: Collection[int]) -> None:
+    """Close every descriptor of this process that is not one of ``keep``."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number not in keep:
+            try:
+                os.close(number)
+            except OSError:
+                pass  # the descriptor of the listing itself
 
 
 class LifecycleLog:

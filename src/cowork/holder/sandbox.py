@@ -204,9 +204,7 @@ def _check(options: list[str]) -> None:
 
 def _memory(content: bytes) -> int:
     fd = os.memfd_create("cowork", os.MFD_CLOEXEC)
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
+    files.write_all(fd, content)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
 

@@ -2,7 +2,7 @@
 
 Sources: prctl(2), PR_SET_CHILD_SUBREAPER, PR_SET_NAME and PR_SET_PDEATHSIG; fcntl(2), F_SETPIPE_SZ; setns(2);
 unshare(2); ioctl_ns(2), NS_GET_USERNS; open_tree(2), move_mount(2) and mount_setattr(2), Linux 5.12; PIDFD_GET_INFO of
-include/uapi/linux/pidfd.h, with the exit status since Linux 6.15; renameat2(2).
+include/uapi/linux/pidfd.h, with the exit status since Linux 6.15; renameat2(2); openat2(2), RESOLVE_IN_ROOT, Linux 5.6.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ _PIDFD_INFO_EXIT = 1 << 3
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
 
 # These numbers are the same on every architecture.
-_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_OPENAT2, _SYS_MOUNT_SETATTR = 428, 429, 437, 442
+_RESOLVE_IN_ROOT = 0x10
 _AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
 _CLONE_ALL = 1 | os.O_CLOEXEC | _AT_EMPTY_PATH | _AT_RECURSIVE
 _MOVE_F_EMPTY, _MOVE_T_EMPTY = 0x04, 0x40
 _RENAME_NOREPLACE = 1
 _RDONLY, _NOSUID, _NODEV = 1, 2, 4
 
-libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _prctl(option: int, argument: int | bytes) -> None:
-    _checked(libc.prctl(option, argument, 0, 0, 0), f"prctl({option})")
+    _checked(_libc.prctl(option, argument, 0, 0, 0), f"prctl({option})")
 
 
 def become_subreaper() -> None:
@@ -67,7 +68,7 @@ def enter_namespace(fd: int, kind: int) -> None:
     Raises:
         OSError: not allowed, or this process has threads.
     """
-    _checked(libc.setns(fd, kind), "setns")
+    _checked(_libc.setns(fd, kind), "setns")
 
 
 def leave_namespaces(kinds: int) -> None:
@@ -76,7 +77,17 @@ def leave_namespaces(kinds: int) -> None:
     Raises:
         OSError: not allowed.
     """
-    _checked(libc.unshare(kinds), "unshare")
+    _checked(_libc.unshare(kinds), "unshare")
+
+
+def open_in_root(root: int, path: str) -> int:
+    """An ``O_PATH`` descriptor of what ``path`` is for a process whose root is ``root`` (a descriptor).
+
+    Raises:
+        OSError: it is not there, or this kernel cannot tell (ENOSYS before 5.6; EPERM from some containers' filters).
+    """
+    how = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    return _checked(_libc.syscall(_SYS_OPENAT2, root, ctypes.c_char_p(os.fsencode(path)), how, len(how)), path)
 
 
 def clone_mount(at: int) -> int:
@@ -85,7 +96,7 @@ def clone_mount(at: int) -> int:
     Raises:
         OSError: not allowed, or not known to this kernel.
     """
-    return _checked(libc.syscall(_SYS_OPEN_TREE, at, b"", _CLONE_ALL), "open_tree")
+    return _checked(_libc.syscall(_SYS_OPEN_TREE, at, b"", _CLONE_ALL), "open_tree")
 
 
 def set_mount(fd: int, path: str, *, read_only: bool | None, recursive: bool = False) -> None:
@@ -97,7 +108,7 @@ def set_mount(fd: int, path: str, *, read_only: bool | None, recursive: bool = F
     put = _NOSUID | _NODEV | (_RDONLY if read_only else 0)
     attributes = struct.pack("=QQQQ", put, _RDONLY if read_only is False else 0, 0, 0)
     flags = (_AT_EMPTY_PATH if not path else 0) | (_AT_RECURSIVE if recursive else 0)
-    done = libc.syscall(_SYS_MOUNT_SETATTR, fd, os.fsencode(path), flags, attributes, len(attributes))
+    done = _libc.syscall(_SYS_MOUNT_SETATTR, fd, os.fsencode(path), flags, attributes, len(attributes))
     _checked(done, "mount_setattr")
 
 
@@ -108,7 +119,7 @@ def move_mount(fd: int, folder: int, name: str) -> None:
         OSError: not allowed, or not known to this kernel.
     """
     flags = _MOVE_F_EMPTY | (_MOVE_T_EMPTY if not name else 0)
-    _checked(libc.syscall(_SYS_MOVE_MOUNT, fd, b"", folder, os.fsencode(name), flags), "move_mount")
+    _checked(_libc.syscall(_SYS_MOVE_MOUNT, fd, b"", folder, os.fsencode(name), flags), "move_mount")
 
 
 def rename_new(folder: int, old: str, new: str) -> None:
@@ -118,7 +129,7 @@ def rename_new(folder: int, old: str, new: str) -> None:
         FileExistsError: ``new`` is there.
         OSError: it cannot be renamed, or not without that risk.
     """
-    done = libc.renameat2(folder, os.fsencode(old), folder, os.fsencode(new), _RENAME_NOREPLACE)
+    done = _libc.renameat2(folder, os.fsencode(old), folder, os.fsencode(new), _RENAME_NOREPLACE)
     _checked(done, new)
 
 

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 
-from cowork.holder import cgroup, syscalls
+from cowork.holder import cgroup, files, syscalls
 from cowork.holder import messages as m
 from cowork.holder.loop import Holder
 from cowork.holder.spec import StartSpec
@@ -157,12 +157,7 @@ def _leave_the_starter(keep: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    for number in map(int, os.listdir("/proc/self/fd")):
-        if number > 2 and number != keep:
-            try:
-                os.close(number)
-            except OSError:
-                pass  # the descriptor of the listing itself
+    files.close_all_but({0, 1, 2, keep})
     os.set_inheritable(keep, False)
     os.umask(0o077)
     sys.stdin = sys.stdout = sys.stderr = None

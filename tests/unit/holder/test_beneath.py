@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cowork.holder import beneath
+from cowork.holder import beneath, syscalls
 from tests.support.holding import short_folder
 
 
@@ -162,7 +162,7 @@ class Kernel:
     [(errno.ENOSYS, True), (errno.EPERM, True), (errno.ENOENT, False), (errno.ELOOP, False), (errno.EACCES, False)],
 )
 def test_a_kernel_that_cannot_tell_says_yes(monkeypatch: pytest.MonkeyPatch, number: int, there: bool) -> None:
-    monkeypatch.setattr(beneath, "libc", Kernel(number))
+    monkeypatch.setattr(syscalls, "_libc", Kernel(number))
     assert beneath.exists_in(0, "/x") is there
 
 

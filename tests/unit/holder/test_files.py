@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,16 @@ def test_a_log_that_cannot_be_set_aside_goes_on(tmp_path: Path) -> None:
     log("one")
     log("two")
     assert len((tmp_path / "log").read_text().splitlines()) == 2
+
+
+def test_all_descriptors_but_some_are_closed() -> None:
+    script = (
+        "import os\n"
+        "from cowork.holder.files import close_all_but\n"
+        "kept, other = os.pipe()\n"
+        "close_all_but({0, 1, 2, kept})\n"
+        "left = [n for n in range(100) if os.path.exists(f'/proc/self/fd/{n}')]\n"
+        "print(left == [0, 1, 2, kept])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -31,7 +31,7 @@ def test_a_subreaper_gets_the_orphans() -> None:
         "import ctypes, cowork.holder.syscalls as s\n"
         "s.become_subreaper()\n"
         "out = ctypes.c_int()\n"
-        f"s.libc.prctl({_PR_GET_CHILD_SUBREAPER}, ctypes.byref(out), 0, 0, 0)\n"
+        f"s._libc.prctl({_PR_GET_CHILD_SUBREAPER}, ctypes.byref(out), 0, 0, 0)\n"
         "print(out.value)\n"
     )
     assert run(code) == "1\n"
@@ -45,7 +45,7 @@ def run(code: str) -> str:
 def test_a_refusal_is_an_error_with_the_kernels_reason() -> None:
     with pytest.raises(OSError, match="Invalid argument"):
         syscalls._prctl(-1, 0)
-    assert isinstance(syscalls.libc, ctypes.CDLL)
+    assert isinstance(syscalls._libc, ctypes.CDLL)
 
 
 def test_a_pipe_grows_and_never_shrinks() -> None:
