@@ -12,7 +12,7 @@ import re
 import stat
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 import msgspec
 
@@ -97,6 +97,14 @@ class Config(_Table, frozen=True):
     network: Network = Network()
     sandbox: Sandbox = Sandbox()
     limits: Limits = Limits()
+
+
+class Refusal(NamedTuple):
+    """Something the user asked for that is not done: the entry as written, the rule against it, what to do."""
+
+    entry: str
+    rule: str
+    fix: str
 
 
 def config_home(environ: Mapping[str, str]) -> Path:

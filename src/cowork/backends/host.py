@@ -10,9 +10,8 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from cowork.backends import transcripts
+from cowork.backends import project, transcripts
 from cowork.backends.base import Availability, Backend, Prepared, SpawnRequest
-from cowork.backends.bwrap import project
 from cowork.backends.environment import child_environment
 from cowork.backends.mounts import link_mounts, resolve_mounts
 from cowork.backends.plugindirs import climb

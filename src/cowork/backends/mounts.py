@@ -11,7 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from cowork.translate.paths import has_control, resolve_subpath
+from cowork.translate.paths import NAME_MAX, has_control, resolve_subpath
 from cowork.translate.sessionmap import MappedMount
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MODES = ("ro", "rw", "rwd")
 INTERNAL = frozenset({".claude", "outputs", "uploads", ".auto-memory"})
 """Mounts whose folders are the client's own and are made if they are missing; any other is the user's to make."""
-NAME_MAX = 255
 
 _log = logging.getLogger(__name__)
 

@@ -9,6 +9,10 @@ import posixpath
 from collections.abc import Callable
 
 GUEST_ROOT = "/sessions"
+MAX_PATH = 4000
+"""Longest path of a mount, bytes: bwrap puts its own folder in front, and 4096 is the end (PATH_MAX)."""
+NAME_MAX = 255
+"""Longest element of a path, bytes."""
 
 
 def resolve_subpath(path: str, home: str, exists: Callable[[str], bool]) -> str:

@@ -12,9 +12,9 @@ import os
 import pwd
 from typing import TYPE_CHECKING, NamedTuple
 
-from cowork.backends import transcripts
+from cowork.backends import project, transcripts
 from cowork.backends.base import Availability, Backend, Prepared, SpawnRequest
-from cowork.backends.bwrap import command, network, plan, probe, program, project, seccomp, system, usermounts
+from cowork.backends.bwrap import command, network, plan, probe, program, seccomp, system, usermounts
 from cowork.backends.bwrap.recipe import Recipe
 from cowork.backends.environment import TOKEN, child_environment
 from cowork.backends.mounts import resolve_mounts

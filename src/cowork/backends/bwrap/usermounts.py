@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from cowork import config, paths
+from cowork.config import Refusal
 from cowork.errors import CoworkError
-from cowork.translate.paths import has_control, is_below
+from cowork.translate.paths import MAX_PATH, NAME_MAX, has_control, is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 DESKTOP_FILE = "claude_desktop_linux_config.json"
 MAX_SIZE = 1024 * 1024
 """Longest settings file of the predecessor that is read, bytes."""
-MAX_PATH = 4000
-"""Longest path of a mount, bytes: bwrap puts its own folder in front, and 4096 is the end (PATH_MAX)."""
-NAME_MAX = 255
 _CRITICAL = frozenset({"/", "/dev", "/proc", "/usr", "/sessions"})
 _SYSTEM_DST = (
     "/sessions", "/proc", "/dev", "/sys", "/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
@@ -57,14 +55,6 @@ class UserMount(NamedTuple):
 
     src: str
     dst: str
-
-
-class Refusal(NamedTuple):
-    """Something the user asked for that is not done: the entry as written, the rule against it, what to do."""
-
-    entry: str
-    rule: str
-    fix: str
 
 
 class UserMounts(NamedTuple):

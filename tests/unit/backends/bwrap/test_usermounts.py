@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cowork import config
 from cowork.backends.bwrap import usermounts
-from cowork.backends.bwrap.usermounts import Refusal, UserMount, UserMounts, collect, read_desktop_file, validate
-from cowork.config import Bind, Config, Sandbox
+from cowork.backends.bwrap.usermounts import UserMount, UserMounts, collect, read_desktop_file, validate
+from cowork.config import Bind, Config, Refusal, Sandbox
 
 ROOT = os.geteuid() == 0
 

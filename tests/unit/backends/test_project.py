@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cowork.backends.bwrap import project
-from cowork.backends.bwrap.project import FILE, TIGHTEN, Project, insist, load, tighten
-from cowork.backends.bwrap.usermounts import Refusal
-from cowork.config import Limits
+from cowork.backends import project
+from cowork.backends.project import FILE, TIGHTEN, Project, insist, load, tighten
+from cowork.config import Limits, Refusal
 from cowork.errors import RpcError
 from tests.support.holding import short_folder
 from tests.support.ordinary import ordinary_user

@@ -13,10 +13,9 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from cowork import config
-from cowork.backends.bwrap.usermounts import MAX_PATH, NAME_MAX, Refusal
-from cowork.config import Limits
+from cowork.config import Limits, Refusal
 from cowork.errors import RpcError
-from cowork.translate.paths import has_control
+from cowork.translate.paths import MAX_PATH, NAME_MAX, has_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
