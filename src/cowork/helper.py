@@ -27,6 +27,8 @@ Usage: cowork-helper -socket PATH [-debug] [-version]
 RAPID = 10.0
 """Seconds: a daemon that dies sooner counts as a failure."""
 MAX_FAILURES = 5
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that ask the helper to end."""
 
 
 def main() -> int:
@@ -56,7 +58,7 @@ def run(path: Path, *, debug: bool = False) -> int:
     where = paths.resolve()
     listener = unixsocket.bind(path)
     inode = unixsocket.inode_of(path)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, _end)
     failures = 0
     try:
@@ -85,6 +87,9 @@ class _Ended(BaseException):
 
 
 def _end(number: int, frame: object) -> None:
+    # A second one, in the middle of the tidying up, would leave the socket behind and look like a failure.
+    for later in ENDING:
+        signal.signal(later, signal.SIG_IGN)
     raise _Ended
 
 
