@@ -25,6 +25,11 @@ def main() -> int:
         if e.hint:
             sys.stderr.write(f"  hint: {e.hint}\n")
         return e.exit_status
+    except OSError as e:
+        # A full disk, a folder of another user's: the system's business, which a traceback would not explain.
+        about = f"{e.filename}: " if e.filename is not None else ""
+        sys.stderr.write(f"cowork: {about}{e.strerror or e}\n")
+        return 1
     except KeyboardInterrupt:
         return 130
 

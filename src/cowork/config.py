@@ -27,6 +27,8 @@ MAX_SIZE = 1024 * 1024
 MIN_MEMORY = 16 * 1024 * 1024
 """Smallest memory limit, bytes: below it no program starts."""
 MAX_MEMORY = 2**63 - 1
+MIN_HISTORY = 4 * 1024 * 1024
+"""Smallest history, bytes: a segment of the spool."""
 MAX_TASKS = 4194304
 """Largest number of tasks the kernel knows (``PID_MAX_LIMIT``, proc_sys_kernel(5))."""
 _SETTLED = 100_000_000
@@ -47,6 +49,11 @@ _ALLOWED = {
     "sandbox.protect": "true or false",
     "limits.memory": 'bytes, at least 16 MiB, such as 4294967296, "512M" or "4G"',
     "limits.tasks": f"a number from 1 to {MAX_TASKS}",
+    "background.backend": '"auto", "bwrap" or "host"',
+    "background.history": 'bytes, at least 4 MiB, such as "256M"',
+    "attach.detach-keys": r'keys such as "ctrl-\\ d" or "ctrl-p,ctrl-q"',
+    "notify.command": 'a program and its arguments, such as ["notify-send", "{name} is {state}", "{detail}"]',
+    "notify.on": 'a list of "blocked", "done" and "failed"',
 }
 
 
@@ -90,6 +97,27 @@ class Limits(_Table, frozen=True):
     tasks: int | None = None
 
 
+class Background(_Table, frozen=True):
+    """``[background]``: sessions from the shell. ``backend``: where they run unless it is said; ``history``: how much
+    of its output is kept for each, bytes."""
+
+    backend: Literal["auto", "bwrap", "host"] = "host"
+    history: int = 256 * 1024 * 1024
+
+
+class Attach(_Table, frozen=True):
+    """``[attach]``: the keys that let go of a session (``cli.keys``)."""
+
+    detach_keys: str = "ctrl-\\ d"
+
+
+class Notify(_Table, frozen=True):
+    """``[notify]``: a command that is run when a session from the shell becomes one of ``on``; none if it is empty."""
+
+    command: tuple[str, ...] = ()
+    on: tuple[Literal["blocked", "done", "failed"], ...] = ("blocked", "done", "failed")
+
+
 class Config(_Table, frozen=True):
     """The whole file. ``isolation`` "required": a session that nothing would separate from the host is refused."""
 
@@ -97,6 +125,15 @@ class Config(_Table, frozen=True):
     network: Network = Network()
     sandbox: Sandbox = Sandbox()
     limits: Limits = Limits()
+    background: Background = Background()
+    attach: Attach = Attach()
+    notify: Notify = Notify()
+
+
+_SECTIONS: dict[str, type[_Table]] = {
+    "network": Network, "sandbox": Sandbox, "limits": Limits, "background": Background, "attach": Attach,
+    "notify": Notify,
+}  # fmt: skip
 
 
 class Refusal(NamedTuple):
@@ -202,11 +239,23 @@ def memory_limit(value: object) -> int:
     Raises:
         ValueError: it is neither, or out of range; the text says what is allowed.
     """
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
-        value = int(match[1]) * _FACTORS[match[2].upper()]
-    if type(value) is int and MIN_MEMORY <= value <= MAX_MEMORY:
-        return value
+    size = _size(value)
+    if size is not None and MIN_MEMORY <= size <= MAX_MEMORY:
+        return size
     raise ValueError(_ALLOWED["limits.memory"])
+
+
+def _history(value: object) -> int:
+    size = _size(value)
+    if size is not None and MIN_HISTORY <= size <= MAX_MEMORY:
+        return size
+    raise ValueError(_ALLOWED["background.history"])
+
+
+def _size(value: object) -> int | None:
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        return int(match[1]) * _FACTORS[match[2].upper()]
+    return value if type(value) is int else None
 
 
 def tasks_limit(value: object) -> int:
@@ -291,9 +340,13 @@ class _Decoder:
     def config(self) -> Config:
         raw = self._raw
         self._no_unknown("", raw, Config)
-        for name, kind in (("network", Network), ("sandbox", Sandbox), ("limits", Limits)):
+        for name, kind in _SECTIONS.items():
             self._no_unknown(f"{name}.", raw.get(name), kind)
-        raw = {**raw, "limits": self._checked("limits", memory=memory_limit, tasks=tasks_limit)}
+        raw = {
+            **raw,
+            "limits": self._checked("limits", memory=memory_limit, tasks=tasks_limit),
+            "background": self._checked("background", history=_history),
+        }
         self._checked("network", proxy=_proxy)
         try:
             return msgspec.convert(raw, Config)

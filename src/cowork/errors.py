@@ -10,6 +10,9 @@
     ├── HolderError             a session's holder cannot be started or reached
     ├── NotFound                no such session, process or file
     ├── NotRunning              no daemon, or the process has ended
+    ├── NotTaken                delivered, and not seen to be taken
+    ├── Blocked                 a session waits for an answer, and would be waited for in vain
+    ├── TimedOut                something did not come in the time that was given
     ├── PolicyError             refused by isolation, ownership or containment
     └── ConfigError             an option, variable or file that makes no sense
 
@@ -92,6 +95,24 @@ class NotRunning(CoworkError):
     """There is no daemon, or the process has ended."""
 
     exit_status = 3
+
+
+class NotTaken(CoworkError):
+    """It was delivered, but whoever it was for has not shown that they took it."""
+
+    exit_status = 7
+
+
+class Blocked(CoworkError):
+    """A session waits for an answer, so what it is waited for will not come by itself."""
+
+    exit_status = 5
+
+
+class TimedOut(CoworkError):
+    """Something did not come in the time that was given."""
+
+    exit_status = 124
 
 
 class PolicyError(CoworkError):

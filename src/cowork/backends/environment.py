@@ -14,12 +14,14 @@ CREDENTIALS = (
 )  # fmt: skip
 """Any of these, set, means that the session has its credential; another one beside it would be wrong."""
 
-_SCRUBBED = frozenset({
+_PROCESS_OWN = frozenset({
     # of Claude Code and Electron around us
     "CLAUDECODE", "ELECTRON_RUN_AS_NODE", "ELECTRON_NO_ASAR",
     # of systemd: they speak of our process, not of the child
     "NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID", "MEMORY_PRESSURE_WATCH",
     "MEMORY_PRESSURE_WRITE", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC",
+})  # fmt: skip
+_SCRUBBED = _PROCESS_OWN | frozenset({
     # of the Python that runs the daemon
     "VIRTUAL_ENV", "PYTHONASYNCIODEBUG", "PYTHONWARNINGS", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP",
 })  # fmt: skip
@@ -50,3 +52,15 @@ def child_environment(
     if cwd:
         env["PWD"] = cwd
     return env
+
+
+def callers_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a person's shell as a session of theirs gets it: all of it, but for what belongs to the
+    process that asks. A Claude Code that asks for a session hands on nothing of its own, since that session is none of
+    its children.
+    """
+    inside = "CLAUDECODE" in environ
+    return {
+        k: v for k, v in environ.items()
+        if k not in _PROCESS_OWN and (k == TOKEN or not (inside and k.startswith("CLAUDE_CODE_")))
+    }  # fmt: skip

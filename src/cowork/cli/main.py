@@ -13,12 +13,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERBS = {
+    "bg": "Start a session in the background.",
+    "ps": "List sessions, and how they are.",
+    "attach": "Connect this terminal to a session.",
+    "logs": "Print what a session printed, or what it reached.",
+    "send": "Send a message to a session.",
+    "wait": "Wait until sessions are done, blocked, idle or ended.",
+    "approvals": "Show what sessions ask.",
+    "approve": "Allow what a session asks for.",
+    "deny": "Forbid what a session asks for.",
+    "kill": "End sessions, or send them a signal.",
+    "rm": "Remove sessions that have ended.",
+    "prune": "Remove all sessions from the shell that have ended.",
+    "du": "Show what sessions take on the disk.",
     "serve": "Serve Claude Desktop's Cowork sessions in the foreground.",
     "status": "Tell whether the daemon runs, and how it is.",
-    "ps": "List sessions.",
-    "logs": "Print what a session printed, or what it reached.",
     "stop": "End the daemon; sessions go on.",
     "demo": "Show a real session through the Cowork socket, frame by frame.",
+    "completion": "Print the completion script for a shell.",
 }
 
 

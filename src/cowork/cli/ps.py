@@ -2,53 +2,170 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from cowork import paths
 from cowork.cli import output
-from cowork.sessions.overview import SessionOverview, look
+from cowork.supervisor.overview import SessionOverview, look
+from cowork.supervisor.wording import harmless
 
-HEADERS = ("ID", "NAME", "STATE", "BACKEND", "ISOLATION", "NETWORK", "AGE", "COMMAND")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cowork.paths import Paths
+    from cowork.supervisor.agents import Agent
+
+HEADERS = ("ID", "NAME", "STATE", "BACKEND", "ISOLATION", "AGE", "LAST", "TURNS", "COST", "WHAT")
 _WIDTH = 60
 
 
 @click.command("ps")
-@click.option("-a", "--all", "everything", is_flag=True, help="Ended sessions, too.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Ended sessions, too, and those of claude's own agents.")
 @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
-def command(everything: bool, quiet: bool, as_json: bool) -> int:
-    """List sessions: the running ones, or all."""
+@click.option("--watch", is_flag=True, help="Go on showing them; with --json an object for every change.")
+def command(everything: bool, quiet: bool, as_json: bool, watch: bool) -> int:
+    """List sessions: those that run, or all.
+
+    A session is starting, working, blocked (it asks something: cowork approvals), idle (it waits for the next message:
+    cowork send), done, failed or stopped.
+    """
     where = paths.resolve()
-    found = [s for s in look(where.sessions, where.runtime) if everything or s.state != "ended"]
+    listing = Listing(where, everything=everything)
+    if watch:
+        return _watch(listing, quiet=quiet, as_json=as_json)
+    listing.look()
     if as_json:
-        output.json_line({"v": 1, "sessions": found})
+        output.json_line(listing.as_json())
     elif quiet:
-        for session in found:
+        for session in listing.sessions:
             click.echo(session.id)
     else:
-        output.table(HEADERS, [_row(s) for s in found])
+        output.table(HEADERS, listing.rows())
+        _say_what_waits(listing.sessions)
     return 0
 
 
-def _row(s: SessionOverview) -> tuple[str, ...]:
-    command_line = shlex.join(s.argv) if s.argv else s.detail
-    if len(command_line) > _WIDTH:
-        command_line = command_line[: _WIDTH - 1] + "…"
-    return (s.id, s.name, state_of(s), s.backend, isolation_of(s), s.network, output.age(s.created), command_line)
+class Listing:
+    """What ``ps`` shows. With ``everything``: ended sessions, and those of Claude Code's own supervisor."""
+
+    def __init__(self, where: Paths, *, everything: bool) -> None:
+        self.where = where
+        self.sessions: list[SessionOverview] = []
+        self.agents: list[Agent] = []
+        self._everything = everything
+
+    def look(self) -> None:
+        """Find out how things are now."""
+        found = look(self.where.sessions, self.where.runtime)
+        self.sessions = [s for s in found if self._everything or s.live or s.state == "unreadable"]
+        if self._everything:
+            from cowork.supervisor.agents import listed
+
+            with output.progress("asking claude for its agents"):
+                agents = listed(os.environ)
+            ours = {s.pid for s in found} - {0} | {s.conversation for s in found if s.conversation}
+            self.agents = [a for a in agents if a.pid not in ours and a.session not in ours]
+
+    def as_json(self) -> dict[str, object]:
+        """The object of ``--json``."""
+        agents = {"agents": self.agents} if self._everything else {}
+        return {"v": 1, "sessions": self.sessions, **agents}
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Those of the table."""
+        return [*map(row, self.sessions), *map(_agent_row, self.agents)]
+
+
+def row(s: SessionOverview) -> tuple[str, ...]:
+    """One session's cells, as ``HEADERS``."""
+    cost = "" if s.cost is None else f"${s.cost:.2f}" if s.cost >= 0.01 or not s.cost else f"${s.cost:.4f}"
+    turns = str(s.turns) if s.turns else ""
+    last = output.age(s.last_event) if s.last_event else ""
+    return (
+        s.id, s.name, s.state, s.backend, isolation_of(s), output.age(s.created), last, turns, cost, what(s),
+    )  # fmt: skip
+
+
+def what(s: SessionOverview) -> str:
+    """What it waits for, does, or said; else its command line."""
+    return shorten(s.detail or (shlex.join(s.argv) if s.argv else ""))
+
+
+def shorten(text: str) -> str:
+    """One harmless line that fits a table."""
+    line = " ".join(harmless(text).split())
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
 
 
 def isolation_of(s: SessionOverview) -> str:
     """What separates it from the host, and where that falls short."""
     notes = (["ro not enforced"] if s.unenforced else []) + s.weaker
-    return f"{s.isolation} ({'; '.join(notes)})" if notes else s.isolation
+    network = [] if s.network in ("", "host") else [f"network: {s.network}"]
+    return f"{s.isolation} ({'; '.join(notes + network)})" if notes or network else s.isolation
 
 
-def state_of(s: SessionOverview) -> str:
-    """The state with what matters most about it."""
-    if s.state == "ended":
-        return f"ended ({s.signal or s.exit_code})"
-    if s.output in ("full", "disk full"):
-        return f"{s.state} (held back: {'nobody reads' if s.output == 'full' else s.output})"
-    return s.state
+def _agent_row(a: Agent) -> tuple[str, ...]:
+    age = output.age(a.started) if a.started else ""
+    return (a.id, a.name, a.state or "?", "claude", "none", age, "", "", "", shorten(a.detail or a.cwd))
+
+
+def _say_what_waits(sessions: Sequence[SessionOverview]) -> None:
+    waiting = sum(s.prompts for s in sessions)
+    if waiting:
+        output.hint("cowork approvals", f"# {waiting} question{'s' if waiting > 1 else ''} to answer")
+
+
+def _watch(listing: Listing, *, quiet: bool, as_json: bool) -> int:
+    """Show it anew whenever something has changed, until the reader goes away or Ctrl-C."""
+    from cowork.supervisor.watch import Watch
+
+    shown: object = None
+    with Watch(listing.where) as watch, _screen(as_json or quiet) as show:
+        while True:
+            listing.look()
+            now = [(s.id, s.state, s.detail, s.turns) for s in listing.sessions]
+            if as_json and now != shown:
+                output.json_line(listing.as_json())
+            elif quiet and now != shown:
+                click.echo(" ".join(s.id for s in listing.sessions))
+            elif not as_json and not quiet:
+                show(listing.rows())
+            shown = now
+            watch.wait(5.0)
+
+
+def _screen(plain: bool) -> _Screen:
+    return _Screen(live=not plain and sys.stdout.isatty())
+
+
+class _Screen:
+    """The table in place on a terminal; one after another when piped, each only if it differs."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._last: list[tuple[str, ...]] = []
+
+    def __enter__(self) -> _Screen:
+        if self._live:
+            from rich.live import Live
+
+            self._display = Live(screen=True, auto_refresh=False)
+            self._display.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._live:
+            self._display.__exit__(None, None, None)
+
+    def __call__(self, rows: list[tuple[str, ...]]) -> None:
+        if self._live:
+            self._display.update(output.rich_table(HEADERS, rows), refresh=True)
+        elif rows != self._last:
+            click.echo(output.plain_table(HEADERS, rows))
+        self._last = rows

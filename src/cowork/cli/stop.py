@@ -11,7 +11,7 @@ from cowork import paths
 from cowork.errors import NotRunning
 from cowork.linux.lockfile import LockFile
 from cowork.service import background
-from cowork.sessions.overview import look
+from cowork.supervisor.overview import look
 
 
 @click.command("stop")
@@ -32,6 +32,6 @@ def command() -> int:
         LockFile(where.lock).wait_until_free()
     finally:
         os.close(pidfd)
-    running = sum(1 for s in look(where.sessions, where.runtime) if s.state == "running")
+    running = sum(1 for s in look(where.sessions, where.runtime) if s.live)
     click.echo(f"stopped daemon {pid}" + (f"; {running} sessions go on (cowork ps)" if running else ""))
     return 0

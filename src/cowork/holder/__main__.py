@@ -1,6 +1,7 @@
 """Run as ``python -I -S .../cowork/holder/__main__.py zygote FD [DESCRIPTORS]`` or ``... hold FD``; never by hand.
 
 ``FD`` is an inherited socket: for ``zygote`` the daemon's (zygote.py), for ``hold`` the channel on which BEGIN comes.
+``scoped-`` in front of either: in a systemd scope of its own, whose cgroup may be divided.
 """
 
 import os

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     elif os.fork() == 0:
         # Forked once more: the starter need not reap a process that outlives it.
         become_holder()
-        hold(sock)
+        hold(sock, cgroup.delegated() if role == "scoped-hold" else None)
     os._exit(0)
 
 

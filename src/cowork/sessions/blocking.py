@@ -23,6 +23,7 @@ class BlockingClient:
 
     def __init__(self, sock: socket.socket, *, timeout: float | None = 5.0) -> None:
         self._sock = sock
+        self._timeout = timeout
         self._sock.settimeout(timeout)
         self._splitter = m.Splitter()
         self._received: list[tuple[int, bytes]] = []
@@ -63,18 +64,25 @@ class BlockingClient:
         """Send one message."""
         self._sock.sendall(m.pack(kind, body))
 
-    def receive(self) -> tuple[int, bytes] | None:
-        """The next message, None when the holder has closed.
+    def receive(self, patience: float | None = None) -> tuple[int, bytes] | None:
+        """The next message, None when the holder has closed. ``patience``: seconds to wait instead of the usual.
 
         Raises:
             TimeoutError: nothing came in time.
         """
         while not self._received:
+            if patience is not None:
+                self._sock.settimeout(patience)
             try:
                 data = self._sock.recv(1 << 18)
             except ConnectionResetError:
                 # The holder ended with a message of ours unread; everything it said has been received.
                 return None
+            except BlockingIOError:
+                raise TimeoutError from None  # a patience of 0
+            finally:
+                if patience is not None:
+                    self._sock.settimeout(self._timeout)
             if not data:
                 return None
             self._received = self._splitter.feed(data)

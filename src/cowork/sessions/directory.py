@@ -3,6 +3,7 @@
 session.json    what was asked for            exit.json      how it ended (absent while it runs)
 spool/          what it printed               readers        the page of read positions
 child.json      pids, against leftovers       lifecycle.log  what happened to it, in words
+stop.json       who asks for its end          progress.json  how far its conversation has come (supervisor/progress.py)
 covers.json     placeholders in the user's folders, if it has a sandbox; network.log: what it reached and did not
 """
 
@@ -21,7 +22,7 @@ from cowork.holder import files
 from cowork.holder.page import Page
 from cowork.holder.spec import Cover
 from cowork.sessions import record
-from cowork.sessions.record import ChildRecord, ExitRecord, SessionRecord
+from cowork.sessions.record import ChildRecord, ExitRecord, SessionRecord, StopRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +107,17 @@ class SessionDirectory:
     def write_exit(self, ended: ExitRecord) -> None:
         """Write exit.json on behalf of a holder that was killed."""
         files.write_whole(str(self.path / "exit.json"), record.encode(ended))
+
+    def stop(self) -> StopRecord | None:
+        """Who has asked for its end, None if nobody has."""
+        try:
+            return record.load(self.path / "stop.json", StopRecord)
+        except (FileNotFoundError, record.RecordError):
+            return None
+
+    def write_stop(self, asked: StopRecord) -> None:
+        """Write stop.json, before the signal: how it ends is then known to be meant."""
+        files.write_whole(str(self.path / "stop.json"), record.encode(asked), sync=False)
 
     def child(self) -> ChildRecord | None:
         """Who was started, None if the holder did not get that far."""

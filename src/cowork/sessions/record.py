@@ -1,4 +1,5 @@
-"""What a session's directory says in JSON: ``session.json`` (what was asked for) and ``exit.json`` (how it ended).
+"""What a session's directory says in JSON: ``session.json`` (what was asked for), ``exit.json`` (how it ended) and
+others.
 
 Neither ever holds a secret: no token, no environment value. Files written by an older release must still load
 (samples in tests/data), so every field that was not there from the start has a default, and unknown ones are kept
@@ -35,6 +36,16 @@ class MountRecord(msgspec.Struct, frozen=True):
     mode: str = "rw"
 
 
+class WorktreeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A git worktree made for a session: its folder, its branch, the repository's common folder, the commit it began
+    with."""
+
+    path: str
+    branch: str
+    repository: str
+    base: str
+
+
 class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """``session.json``.
 
@@ -43,6 +54,7 @@ class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     really separates it from the host: "none", "bubblewrap" or "vm". ``created``: seconds since the epoch.
     ``translated``: guest paths are none of its own and are translated. ``remote``: its user is not at this computer.
     ``network``: what it may reach, in words; ``weaker``: what is less than its isolation promises, in words.
+    ``worktree``: what was made for it, if anything was. ``history``: bytes of output that are kept.
     """
 
     version: int = VERSION
@@ -63,6 +75,7 @@ class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     network: str = "host"
     weaker: list[str] = []
     history: int = 16 * 1024 * 1024
+    worktree: WorktreeRecord | None = None
 
 
 class ExitRecord(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
@@ -88,6 +101,15 @@ class ChildRecord(msgspec.Struct, kw_only=True):
     holder: int
     holder_start: int = 0
     cgroup: str | None = None
+
+
+class StopRecord(msgspec.Struct, kw_only=True):
+    """``stop.json``: a person (or a program for one) has asked for the end, by ``signal``, ``asked`` seconds since the
+    epoch."""
+
+    version: int = VERSION
+    asked: float
+    signal: str
 
 
 class RecordError(CoworkError):

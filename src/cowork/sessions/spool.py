@@ -66,6 +66,10 @@ class SpoolReader:
         """Fill ``buffer`` from ``offset`` on, within the segment of the last ``run_at``; returns bytes read."""
         return os.preadv(self._log, [buffer], offset - self._segment)
 
+    def send(self, target: int, offset: int, count: int) -> int:
+        """Have the kernel copy bytes to a descriptor, within the segment of the last ``run_at``; returns how many."""
+        return os.sendfile(target, self._log, offset - self._segment, count)
+
     def close(self) -> None:
         """Close the files; the reader can be used again."""
         for fd in (self._log, self._index):

@@ -174,23 +174,31 @@ class Zygote:
             self._process = None
 
 
-def plain_channel() -> socket.socket:
+def plain_channel(scope: list[str] | None = None) -> socket.socket:
     """A channel to a new holder without a zygote: one interpreter's start.
+
+    ``scope``: a command that runs it in a scope of its own (linux/systemd.py), which outlives the caller's login; one
+    that is refused is done without.
 
     Raises:
         HolderError: it cannot be started.
     """
     ours, theirs = socket.socketpair()
     with theirs:
-        try:
-            subprocess.run(
-                holder_command("hold", theirs.fileno()), pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
-            )  # fmt: skip
-        except (OSError, subprocess.CalledProcessError) as e:
-            ours.close()
-            raise HolderError(f"cannot start a holder: {e}") from e
-    return ours
+        commands = [[*scope, *holder_command("scoped-hold", theirs.fileno())]] if scope else []
+        commands.append(holder_command("hold", theirs.fileno()))
+        for command in commands:
+            try:
+                subprocess.run(
+                    command, pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
+                )  # fmt: skip
+            except (OSError, subprocess.CalledProcessError) as e:
+                refused: Exception = e
+            else:
+                return ours
+    ours.close()
+    raise HolderError(f"cannot start a holder: {refused}") from refused
 
 
 def begin(channel: socket.socket, spec: StartSpec) -> None:

@@ -1,0 +1,83 @@
+"""``cowork approvals``: what sessions ask, and how to answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from cowork import paths
+from cowork.cli import output
+from cowork.cli.names import session_argument
+from cowork.supervisor.approvals import Approval, of_session, pending
+from cowork.supervisor.find import find
+from cowork.supervisor.watch import Watch
+from cowork.supervisor.wording import QUESTION, asked, flat, harmless, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cowork.paths import Paths
+
+_WIDTH = 200
+
+
+@click.command("approvals")
+@session_argument(required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
+@click.option("--watch", is_flag=True, help="Go on: each question as it comes; with --json all at every change.")
+def command(session: str | None, as_json: bool, watch: bool) -> int:
+    """Show what SESSION (all sessions, if none is named) asks: permissions for tools, and questions.
+
+    Each has an id that belongs to that very question: cowork approve and deny refuse it when the question has changed,
+    was answered or withdrawn. What Claude Desktop answers itself is shown, too.
+    """
+    where = paths.resolve()
+    shown: set[str] = set()
+    with Watch(where) as changes:
+        while True:
+            found = pending(where) if session is None else of_session(where, find(where, session))
+            now = {one.id for one in found}
+            if as_json and (now != shown or not watch):
+                output.json_line({"v": 1, "approvals": found})
+            elif not as_json:
+                for one in found:
+                    if one.id not in shown:
+                        click.echo("\n".join(lines(one)) + "\n")
+            shown = now
+            if not watch:
+                break
+            changes.wait(5.0)
+    if not found and not as_json:
+        output.note("nobody asks anything")
+    return 0
+
+
+def lines(one: Approval) -> Iterator[str]:
+    """A question in words, with what may be typed."""
+    waiting = f", waiting for {output.age(one.asked)}" if one.asked else ""
+    yield click.style(one.id, bold=True) + f"  {harmless(one.name)}, in {harmless(one.cwd)}{waiting}"
+    yield from (f"  {harmless(line)}" for line in asked(one.request, _WIDTH))
+    if one.reason:
+        yield f"    because: {flat(one.reason)}"
+    if not one.answerable:
+        yield "  to be answered in Claude Desktop"
+    elif one.tool == QUESTION:
+        yield f"  cowork approve {one.id} --option NUMBER-OR-TEXT"
+    else:
+        options = " [--option NUMBER]" if one.suggestions else ""
+        yield f"  cowork approve {one.id}{options}   or   cowork deny {one.id}"
+
+
+def answered(one: Approval, verb: str, *, as_json: bool, where: Paths) -> None:
+    """Say what was answered, for ``approve`` and ``deny``; and see that somebody goes on telling."""
+    import os
+
+    from cowork.supervisor import notifier
+
+    notifier.ensure(where, os.environ)
+    if as_json:
+        output.json_line({"v": 1, "id": one.id, "answer": verb, "approval": one})
+    else:
+        click.echo(f"{verb}: {summary(one.tool, msgspec.json.decode(one.input), _WIDTH)}")

@@ -1,0 +1,67 @@
+"""``cowork attach``: this terminal becomes a session's; no daemon needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from cowork import config, paths
+from cowork.cli import keys, output
+from cowork.cli.names import session_argument
+from cowork.errors import ConfigError, NotRunning
+from cowork.sessions.record import ExitRecord
+from cowork.sessions.steps import parse_signal
+from cowork.supervisor.find import find
+from cowork.supervisor.launch import KIND
+from cowork.supervisor.overview import ended_state, speaks, view
+
+
+@click.command("attach")
+@session_argument()
+@click.option("-r", "--read-only", is_flag=True, help="Look on: nothing that is typed gets there, nor this one's size.")
+@click.option("--detach-keys", metavar="KEYS", help=r'Such as "ctrl-p,ctrl-q"; otherwise ctrl-\ d.')
+def command(session: str, read_only: bool, detach_keys: str | None) -> int:
+    r"""Connect this terminal to SESSION; several terminals can be connected to one.
+
+    A program on a terminal of its own (cowork bg --tty) is shown as it stands and goes on, in this terminal's size;
+    Ctrl-\ d lets go of it. A claude that was started with a prompt is shown as a conversation, with a line to type the
+    next message in; Ctrl-C interrupts its turn, Ctrl-D lets go.
+
+    The exit status is the session's when it ends (128+n for signal n), and 0 when it was let go of.
+    """
+    where = paths.resolve()
+    directory = find(where, session)
+    asked = directory.record()
+    wanted = keys.parse(detach_keys or config.load(os.environ).attach.detach_keys)
+    if not view(directory, where.runtime).overview.live:
+        raise NotRunning(f"session {directory.id} has ended", hint=f"cowork logs {directory.id}")
+    read_only = read_only or asked.kind != KIND
+    if asked.terminal:
+        from cowork.cli.terminal import attach
+
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise ConfigError("attach needs a terminal", hint=f"cowork logs -f {directory.id}")
+        ended = attach(directory, where.runtime, wanted, read_only=read_only)
+    elif speaks(asked):
+        from cowork.cli.chat import attach as chat
+
+        ended = chat(where, directory, wanted, read_only=read_only)
+    else:
+        from cowork.cli.plain import attach as plain
+
+        ended = plain(directory, where.runtime, read_only=read_only)
+    if ended is None:
+        output.note(f"let go of {asked.name}, which goes on (cowork attach {asked.name})")
+        return 0
+    state, detail = ended_state(ended, directory.stop())
+    output.note(f"{asked.name} is {state}" + (f": {detail}" if detail else ""))
+    return exit_status(ended)
+
+
+def exit_status(ended: ExitRecord) -> int:
+    """A session's end as the status of a command: its exit code, or 128+n for signal n."""
+    if ended.signal:
+        return 128 + parse_signal(ended.signal)
+    return ended.exit_code if ended.exit_code >= 0 else 1

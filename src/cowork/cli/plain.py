@@ -1,0 +1,59 @@
+"""Attaching to a session without a terminal: its output as it comes, and the lines that are typed."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from typing import TYPE_CHECKING
+
+from cowork.holder.spool import STDERR
+from cowork.sessions.follow import Follower
+from cowork.supervisor.talk import Talk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cowork.sessions.directory import SessionDirectory
+    from cowork.sessions.record import ExitRecord
+
+HISTORY = 64 * 1024
+"""Bytes of earlier output that are shown first."""
+
+
+def attach(directory: SessionDirectory, runtime: Path, *, read_only: bool) -> ExitRecord | None:
+    """Until the session ends; None if it was let go of (Ctrl-C, or the end of our stdin)."""
+    with Follower(directory, runtime) as follower:
+        follower.offset = max(0, follower.head - HISTORY)
+        talk = None if read_only or follower.ended else Talk(directory, runtime)
+        try:
+            _copy(follower, talk)
+        except KeyboardInterrupt:
+            return None
+        finally:
+            if talk is not None:
+                talk.close()
+        return follower.exit
+
+
+def _copy(follower: Follower, talk: Talk | None) -> None:
+    sys.stdout.flush()
+    poll = select.poll()
+    if follower.holder is not None:
+        poll.register(follower.holder.fileno(), select.POLLIN)
+    if talk is not None:
+        poll.register(0, select.POLLIN)
+    while True:
+        for run in follower.runs():
+            follower.copy(run, 2 if run.stream == STDERR else 1)
+        if follower.ended:
+            return
+        for fd, _ in poll.poll():
+            if fd != 0:
+                follower.poll()
+            elif talk is not None:
+                data = os.read(0, 65536)
+                if data:
+                    talk.write(data)
+                else:
+                    poll.unregister(0)  # what it prints is still wanted

@@ -1,0 +1,71 @@
+"""``cowork send``: a message to a session, and the proof that it has arrived."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+
+import click
+
+from cowork import paths
+from cowork.cli import output
+from cowork.cli.names import session_argument
+from cowork.errors import ConfigError
+from cowork.supervisor import messages, notifier
+from cowork.supervisor.find import find
+from cowork.supervisor.overview import speaks, view
+from cowork.supervisor.talk import PATIENCE, Talk
+
+
+@click.command("send")
+@session_argument()
+@click.argument("text", required=False)
+@click.option("--raw", is_flag=True, help="Exactly these bytes, also to a session that speaks stream-json.")
+@click.option("--end", is_flag=True, help="Nothing will follow: close its stdin behind it, so that it comes to an end.")
+@click.option("--interrupt", is_flag=True, help="Break off the turn first (claude with a prompt).")
+@click.option("--timeout", type=output.Duration(), default=PATIENCE, metavar="DURATION", help="For the proof; 10 s.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
+def command(
+    session: str, text: str | None, raw: bool, end: bool, interrupt: bool, timeout: float, as_json: bool
+) -> int:  # fmt: skip
+    """Send TEXT ("-" reads it from stdin) to SESSION.
+
+    For a claude that was started with a prompt it is the next message, and 0 means that the message is in the session's
+    stream: it is dealt with now, or when the turn at hand is over. To any other session TEXT and a line break are
+    written, and 0 means that the program's stdin has taken them.
+
+    Exit status: 7 it was delivered, and has not shown up in time.
+    """
+    where = paths.resolve()
+    directory = find(where, session)
+    stream = speaks(directory.record()) and not raw
+    if text is None and not (end or interrupt):
+        raise ConfigError("nothing to send", hint='cowork send SESSION "text", or - for stdin')
+    if text == "-":
+        text = sys.stdin.read()
+    if interrupt and not stream:
+        raise ConfigError("only a claude that was started with a prompt can be interrupted", hint="cowork kill -s INT")
+    with Talk(directory, where.runtime) as talk:
+        name = None
+        if interrupt:
+            request = f"cowork-{uuid.uuid4()}"
+            talk.write(messages.interrupt(request))
+            talk.until(lambda line: request.encode() in line, timeout)
+        if text is not None and stream:
+            name = str(uuid.uuid4())
+            talk.write(messages.user(text, name))
+            if talk.until(lambda line: name.encode() in line, timeout) is None:
+                talk.ended_without_it()
+        elif text is not None:
+            talk.write(os.fsencode(text) + (b"" if raw or text.endswith("\n") else b"\n"))
+            talk.drained(timeout)
+        if end:
+            talk.close_stdin()
+    notifier.ensure(where, os.environ)
+    seen = view(directory, where.runtime).overview
+    if as_json:
+        output.json_line({"v": 1, "id": directory.id, "delivered": True, "uuid": name, "state": seen.state})
+    elif seen.state == "blocked":
+        output.note(f"delivered; the session is blocked and deals with it later: {seen.detail}")
+    return 0

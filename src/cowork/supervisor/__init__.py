@@ -1,0 +1,1 @@
+"""Background sessions from the shell: started, watched, answered, ended; no daemon needed."""

@@ -1,0 +1,110 @@
+"""Waiting for news of sessions: that one has printed something, has ended, or is new."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING, Self
+
+from cowork.errors import CoworkError
+from cowork.holder import messages as m
+from cowork.sessions.blocking import BlockingClient, socket_path
+from cowork.sessions.directory import SessionDirectory, list_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cowork.paths import Paths
+
+LOOK_AGAIN = 1.0
+"""Seconds from one look for new sessions (and for those whose holder has moved) to the next."""
+
+
+class Watch:
+    """Connections to the holders of sessions: of some, or of all that there are; a context manager."""
+
+    def __init__(self, where: Paths, ids: Collection[str] | None = None) -> None:
+        self._where = where
+        self._ids = ids
+        self._holders: dict[int, tuple[str, BlockingClient]] = {}
+        self._poll = select.poll()
+        self._known: set[str] = set()
+        self._looked = 0.0
+        self._look()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go; the sessions go on."""
+        for fd in list(self._holders):
+            self._drop(fd)
+
+    def wait(self, patience: float | None = None) -> set[str]:
+        """Ids of the sessions with news, as soon as there are any; empty after ``patience`` seconds."""
+        deadline = None if patience is None else time.monotonic() + patience
+        while True:
+            news = self._listen(self._time_to(deadline))
+            if time.monotonic() - self._looked >= LOOK_AGAIN:
+                news |= self._look()
+            if news or (deadline is not None and time.monotonic() >= deadline):
+                return news
+
+    def _time_to(self, deadline: float | None) -> float:
+        now = time.monotonic()
+        look = self._looked + LOOK_AGAIN
+        return max(0.0, (look if deadline is None else min(look, deadline)) - now)
+
+    def _listen(self, seconds: float) -> set[str]:
+        news = set()
+        for fd, _ in self._poll.poll(seconds * 1000):
+            session, holder = self._holders[fd]
+            try:
+                while (message := holder.receive(0)) is not None:
+                    if message[0] in (m.NOTE, m.EXIT):
+                        news.add(session)
+                self._drop(fd)
+                news.add(session)
+            except TimeoutError:
+                pass  # all has been read
+            except (OSError, ValueError):
+                self._drop(fd)
+                news.add(session)
+        return news
+
+    def _look(self) -> set[str]:
+        """Connect to the holders that have no connection; sessions that have come or gone are news, too."""
+        self._looked = time.monotonic()
+        root = self._where.sessions
+        every = list_sessions(root) if self._ids is None else [SessionDirectory(root, one) for one in self._ids]
+        connected = {session for session, _ in self._holders.values()}
+        found, news = set(), set()
+        for directory in every:
+            found.add(directory.id)
+            if directory.id not in connected and not (directory.path / "exit.json").exists():
+                news |= self._connect(directory.id)
+        news |= found ^ self._known
+        self._known = found
+        return news
+
+    def _connect(self, session: str) -> set[str]:
+        try:
+            holder = BlockingClient.connect(socket_path(self._where.runtime, session), timeout=1.0)
+        except OSError:
+            return set()
+        try:
+            holder.watch()
+        except (CoworkError, OSError):
+            holder.close()
+            return set()
+        self._holders[holder.fileno()] = session, holder
+        self._poll.register(holder.fileno(), select.POLLIN)
+        return {session}
+
+    def _drop(self, fd: int) -> None:
+        _, holder = self._holders.pop(fd)
+        self._poll.unregister(fd)
+        holder.close()
