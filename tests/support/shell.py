@@ -25,12 +25,13 @@ class Shell:
         self.environment = {**place.environment(), **environ}
 
     def run(
-        self, *arguments: str | Path, cwd: Path | None = None, stdin: str = "", **environ: str
+        self, *arguments: str | Path, cwd: Path | None = None, stdin: str = "", patience: float = TIMEOUT,
+        **environ: str,
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-        """Run a command to its end, whatever its exit status."""
+        """Run a command to its end, whatever its exit status; ``patience``: seconds that it may take."""
         return subprocess.run(
             [*COWORK, *map(str, arguments)], env={**self.environment, **environ}, cwd=cwd or self.work, input=stdin,
-            capture_output=True, text=True, timeout=TIMEOUT, check=False,
+            capture_output=True, text=True, timeout=patience, check=False,
         )  # fmt: skip
 
     def ok(self, *arguments: str | Path, **options: Any) -> str:

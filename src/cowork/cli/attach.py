@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +18,12 @@ from cowork.sessions.steps import parse_signal
 from cowork.supervisor.find import find
 from cowork.supervisor.launch import KIND
 from cowork.supervisor.overview import ended_state, speaks, view
+
+if TYPE_CHECKING:
+    from cowork.sessions.directory import SessionDirectory
+
+_DYING = 5.0
+"""Seconds that a process may take to die."""
 
 
 @click.command("attach")
@@ -43,21 +51,33 @@ def command(session: str, read_only: bool, detach_keys: str | None) -> int:
 
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise ConfigError("attach needs a terminal", hint=f"cowork logs -f {directory.id}")
-        ended = attach(directory, where.runtime, wanted, read_only=read_only)
+        over = attach(directory, where.runtime, wanted, read_only=read_only)
     elif speaks(asked):
         from cowork.cli.chat import attach as chat
 
-        ended = chat(where, directory, wanted, read_only=read_only)
+        over = chat(where, directory, wanted, read_only=read_only)
     else:
         from cowork.cli.plain import attach as plain
 
-        ended = plain(directory, where.runtime, read_only=read_only)
-    if ended is None:
+        over = plain(directory, where.runtime, read_only=read_only)
+    if not over:
         output.note(f"let go of {asked.name}, which goes on (cowork attach {asked.name})")
         return 0
+    ended = end_of(directory, where)
     state, detail = ended_state(ended, directory.stop())
     output.note(f"{asked.name} is {state}" + (f": {detail}" if detail else ""))
     return exit_status(ended)
+
+
+def end_of(directory: SessionDirectory, where: paths.Paths) -> ExitRecord:
+    """How a session ended whose holder has said goodbye, or has been killed."""
+    deadline = time.monotonic() + _DYING
+    while (ended := directory.exit()) is None:
+        view(directory, where.runtime)  # whoever looks at a session whose holder was killed writes that down
+        if time.monotonic() > deadline:
+            return ExitRecord(lost=True)
+        time.sleep(0.02)  # its connections are closed before it is dead
+    return ended
 
 
 def exit_status(ended: ExitRecord) -> int:

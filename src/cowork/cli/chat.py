@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from cowork.cli.keys import Key
     from cowork.paths import Paths
     from cowork.sessions.directory import SessionDirectory
-    from cowork.sessions.record import ExitRecord
 
 HISTORY = 1024 * 1024
 """Bytes of earlier output that are shown first."""
@@ -49,20 +48,21 @@ HELP = """\
 
 def attach(
     where: Paths, directory: SessionDirectory, keys: Sequence[Key], *, read_only: bool
-) -> ExitRecord | None:  # fmt: skip
-    """Until the session ends; None if it was let go of."""
+) -> bool:  # fmt: skip
+    """Until the session has ended; False if it was let go of before."""
     with Follower(directory, where.runtime) as follower, Progress(directory) as progress:
         follower.offset = max(0, follower.head - HISTORY)
         view = View(follower, progress)
         typing = not read_only and sys.stdin.isatty() and sys.stdout.isatty()
         try:
-            if typing:
+            view.show()
+            if typing and not follower.ended:
                 asyncio.run(Chat(where, directory, view, keys).run())
             else:
                 view.until_the_end()
         except KeyboardInterrupt:
-            return None
-        return follower.exit if follower.ended else None
+            return False
+        return follower.ended
 
 
 class View:
@@ -82,7 +82,6 @@ class View:
 
     def until_the_end(self) -> None:
         """For whom nothing can be typed."""
-        self.show()
         while not self.follower.ended:
             self.follower.wait()
             self.show()
@@ -109,51 +108,49 @@ class Chat:
     """The view and a line to type in."""
 
     def __init__(self, where: Paths, directory: SessionDirectory, view: View, keys: Sequence[Key]) -> None:
+        # Loaded by those alone who are shown a prompt, and not while the loop runs.
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.key_binding import KeyBindings
+        from prompt_toolkit.patch_stdout import patch_stdout
+
         self._where = where
         self._directory = directory
         self._view = view
-        self._keys = keys
         self._over = False
+        self._patched_stdout = patch_stdout
+        self._prompt: PromptSession[str] = PromptSession(
+            "> ", bottom_toolbar=lambda: harmless(self._view.state()), erase_when_done=True,
+            key_bindings=self._bind(KeyBindings(), keys),
+        )  # fmt: skip
 
     async def run(self) -> None:
         """Until the session ends, or is let go of."""
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.patch_stdout import patch_stdout
-
-        self._view.show()
         holder = self._view.follower.holder
         if holder is None:
             return
-        prompt: PromptSession[str] = PromptSession(
-            "> ", bottom_toolbar=lambda: harmless(self._view.state()), erase_when_done=True,
-            key_bindings=self._bindings(),
-        )  # fmt: skip
-        with Talk(self._directory, self._where.runtime) as self._talk, patch_stdout(raw=True):
-            asyncio.get_running_loop().add_reader(holder.fileno(), self._news, prompt, holder.fileno())
+        with Talk(self._directory, self._where.runtime) as self._talk, self._patched_stdout(raw=True):
+            asyncio.get_running_loop().add_reader(holder.fileno(), self._news, holder.fileno())
             while not self._over:
                 try:
-                    text = await prompt.prompt_async()
+                    text = await self._prompt.prompt_async()
                 except (EOFError, KeyboardInterrupt):
                     break
                 await self._submit(text.strip())
 
-    def _news(self, prompt: PromptSession[str], fd: int) -> None:
+    def _news(self, fd: int) -> None:
         follower = self._view.follower
         follower.poll()
         self._view.show()
         if follower.ended:
             asyncio.get_running_loop().remove_reader(fd)
             self._over = True
-            if prompt.app.is_running:
-                prompt.app.exit(exception=EOFError)
+            if self._prompt.app.is_running:
+                self._prompt.app.exit(exception=EOFError)
         else:
-            prompt.app.invalidate()
+            self._prompt.app.invalidate()
 
-    def _bindings(self) -> KeyBindings:
+    def _bind(self, bindings: KeyBindings, keys: Sequence[Key]) -> KeyBindings:
         """Ctrl-C interrupts the turn instead of the prompt, and the keys that let go of a terminal do so here, too."""
-        from prompt_toolkit.key_binding import KeyBindings
-
-        bindings = KeyBindings()
 
         @bindings.add("c-c")
         def interrupt(event: KeyPressEvent) -> None:
@@ -164,7 +161,7 @@ class Chat:
             else:
                 self._say("nothing to interrupt; Ctrl-D lets go")
 
-        @bindings.add(*(key.prompt_toolkit for key in self._keys))
+        @bindings.add(*(f"c-{chr(key.code)}" if key.ctrl else chr(key.code) for key in keys))
         def let_go(event: KeyPressEvent) -> None:
             event.app.exit(exception=EOFError)
 

@@ -15,25 +15,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cowork.sessions.directory import SessionDirectory
-    from cowork.sessions.record import ExitRecord
 
 HISTORY = 64 * 1024
 """Bytes of earlier output that are shown first."""
 
 
-def attach(directory: SessionDirectory, runtime: Path, *, read_only: bool) -> ExitRecord | None:
-    """Until the session ends; None if it was let go of (Ctrl-C, or the end of our stdin)."""
+def attach(directory: SessionDirectory, runtime: Path, *, read_only: bool) -> bool:
+    """Until the session has ended; False if it was let go of before (Ctrl-C)."""
     with Follower(directory, runtime) as follower:
         follower.offset = max(0, follower.head - HISTORY)
         talk = None if read_only or follower.ended else Talk(directory, runtime)
         try:
             _copy(follower, talk)
         except KeyboardInterrupt:
-            return None
+            return False
         finally:
             if talk is not None:
                 talk.close()
-        return follower.exit
+        return True
 
 
 def _copy(follower: Follower, talk: Talk | None) -> None:

@@ -16,12 +16,10 @@ from cowork.sessions.blocking import BlockingClient, socket_path
 from cowork.sessions.follow import Follower
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from cowork.cli.keys import Key
     from cowork.sessions.directory import SessionDirectory
-    from cowork.sessions.record import ExitRecord
 
 TAIL = 256 * 1024
 """Bytes of output that the screen is restored from."""
@@ -33,9 +31,9 @@ _CTRL_C = b"\x03"
 
 
 def attach(
-    directory: SessionDirectory, runtime: Path, keys: Sequence[Key], *, read_only: bool
-) -> ExitRecord | None:  # fmt: skip
-    """Until the session ends; None if it was let go of, or if this terminal has gone away."""
+    directory: SessionDirectory, runtime: Path, keys: tuple[Key, ...], *, read_only: bool
+) -> bool:  # fmt: skip
+    """Until the session has ended; False if it was let go of before, or if this terminal has gone away."""
     with Follower(directory, runtime) as follower, Window() as window:
         attachment = Attachment(directory, runtime, follower, window, Detector(keys), read_only=read_only)
         try:
@@ -115,13 +113,13 @@ class Attachment:
         except OSError:
             pass
 
-    def run(self) -> ExitRecord | None:
+    def run(self) -> bool:
         """See ``attach``."""
         try:
             self._restore()
-            return self._follower.exit if self._loop() else None
+            return self._loop()
         except OSError:
-            return None  # the terminal has gone away
+            return False  # the terminal has gone away
 
     def _restore(self) -> None:
         """Show what the screen of the session shows."""
