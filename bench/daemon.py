@@ -72,10 +72,9 @@ class Daemon:
         self._tagged: dict[tuple[int, int], bool] = {}
         self._helper_cpu: dict[int, float] = {}
 
-    # -- life
-    def start(self) -> float:
-        """Execute it without waiting; returns the moment before (perf_counter)."""
-        env = {
+    def environment(self) -> dict[str, str]:
+        """What it, and commands about it, run with: private folders, and nothing of the caller's but PATH."""
+        return {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "BENCH_TAG": self.tag,
@@ -85,12 +84,16 @@ class Daemon:
             "TMPDIR": str(self.directory / "tmp"),
             **{k: self._fill(v) for k, v in self.spec.env.items()},
         }
+
+    # -- life
+    def start(self) -> float:
+        """Execute it without waiting; returns the moment before (perf_counter)."""
         argv = [self._fill(a) for a in shlex.split(self.spec.command)]
         with open(self.directory / "daemon.log", "ab") as log:
             began = perf_counter()
             self._process = subprocess.Popen(
                 argv,
-                env=env,
+                env=self.environment(),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -155,7 +158,7 @@ class Daemon:
         """Pids of the other processes that belong to it."""
         table = process.table()
         table.pop(os.getpid(), None)
-        mine = {self.pid}
+        mine = {self.pid} if self.pid else set()  # every process descends from 0
         for pid, (_, started) in table.items():
             key = (pid, started)
             if key not in self._tagged and (entries := process.environment(pid)):

@@ -14,6 +14,7 @@ from bench.sections import (
     restart,
     rpc,
     sandbox,
+    shell,
     spawn,
     stalled,
     startvm,
@@ -41,5 +42,8 @@ SECTIONS = (
     Section("fidelity", fidelity.measure),
     Section("sandbox-spawn", sandbox.measure_spawn, own=True),
     Section("sandbox-stream", sandbox.measure_stream, own=True),
+    Section("shell-ps", shell.measure_ps, shell.floor_ps, ("ps_ms", "start_ms"), own=True),
+    Section("shell-logs", shell.measure_logs, shell.floor_logs, ("mb_per_s",), own=True),
+    Section("shell-attach", shell.measure_attach, own=True),
     Section("proxy", proxy.measure, proxy.floor, ("mb_per_s",), own=True),
 )

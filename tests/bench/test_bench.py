@@ -11,7 +11,7 @@ import pytest
 
 from bench import process
 from bench.cli import chosen, main, specs
-from bench.daemon import OURS
+from bench.daemon import OURS, Daemon, ours
 from bench.lines import END, LINE, check, lines_file, numbered, printf_format, repeated, stdin_chunks
 from bench.report import Heading, document, is_correct, markdown, number, text
 from bench.result import Result
@@ -33,6 +33,11 @@ def report() -> Report:
     ours = Run([Result({"mb_per_s": 900.0, "peak_rss_mb": 80.0, "intact": True}) for _ in range(2)])
     peer = Run([Result({"mb_per_s": 14.0, "intact": False}, ["output of s0: 3 lines missing"])])
     return {"stream": {"floor": Run([Result({"mb_per_s": 1800.0})]), OURS: ours, "peer": peer}}
+
+
+def test_a_daemon_that_was_not_started_has_no_processes(tmp_path: Path) -> None:
+    """All processes descend from pid 0, and those of a daemon are killed at its end."""
+    assert Daemon(ours(), tmp_path / "d").tagged() == []
 
 
 def test_percentile_is_the_nearest_rank() -> None:
