@@ -149,6 +149,46 @@ def test_a_full_disk_is_said_and_leaves_nothing(shell: Shell) -> None:
     assert not list((shell.place.state / "cowork" / "sessions").iterdir())
 
 
+# -- the zygote that sessions share
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_holders_share_a_zygote_and_outlive_it(shell: Shell) -> None:
+    first, second = shell.bg("--", "sleep", "60"), shell.bg("--", "sleep", "60")
+    shell.ok("ps")
+    zygote = parent_of(holder_of(shell, first))
+    assert zygote == parent_of(holder_of(shell, second))
+    assert Path(f"/proc/{zygote}/comm").read_text() == "cowork-zygote\n"
+    os.kill(zygote, signal.SIGKILL)
+    wait_gone(zygote)
+    assert [shell.session(one)["state"] for one in (first, second)] == ["working", "working"]
+    third = shell.bg("--", "sleep", "60")
+    shell.ok("ps")
+    assert parent_of(holder_of(shell, third)) not in (1, zygote)
+
+
+def test_several_that_start_at_once_start_one_zygote(shell: Shell) -> None:
+    starting = [shell.popen("bg", "-q", "--", "sleep", "60") for _ in range(6)]
+    sessions = [one.communicate(timeout=TIMEOUT)[0].decode().strip() for one in starting]
+    shell.ok("ps")
+    assert len({parent_of(holder_of(shell, one)) for one in sessions}) == 1
+
+
+def test_limits_are_the_callers_and_not_those_of_who_started_the_zygote(shell: Shell) -> None:
+    shell.bg("--", "true")
+    command = f"ulimit -S -n 77; ulimit -c 0; {' '.join(COWORK)} bg -q -- sh -c 'ulimit -S -n; ulimit -c'"
+    done = subprocess.run(
+        ["bash", "-c", command], env=shell.environment, cwd=shell.work, capture_output=True, text=True,
+        timeout=TIMEOUT, check=True,
+    )  # fmt: skip
+    session = done.stdout.strip()
+    shell.ok("wait", session)
+    assert shell.ok("logs", session) == "77\n0\n"
+
+
 # -- names
 
 

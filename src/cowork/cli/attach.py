@@ -13,10 +13,9 @@ from cowork import config, paths
 from cowork.cli import keys, output
 from cowork.cli.names import session_argument
 from cowork.errors import ConfigError, NotRunning
-from cowork.sessions.record import ExitRecord
+from cowork.sessions.record import SHELL, ExitRecord
 from cowork.sessions.steps import parse_signal
 from cowork.supervisor.find import find
-from cowork.supervisor.launch import KIND
 from cowork.supervisor.overview import ended_state, speaks, view
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def command(session: str, read_only: bool, detach_keys: str | None) -> int:
     wanted = keys.parse(detach_keys or config.load(os.environ).attach.detach_keys)
     if not view(directory, where.runtime).overview.live:
         raise NotRunning(f"session {directory.id} has ended", hint=f"cowork logs {directory.id}")
-    read_only = read_only or asked.kind != KIND
+    read_only = read_only or asked.kind != SHELL
     if asked.terminal:
         from cowork.cli.terminal import attach
 

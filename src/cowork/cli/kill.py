@@ -9,10 +9,10 @@ from cowork.cli import output
 from cowork.cli.names import session_argument
 from cowork.errors import ConfigError, CoworkError
 from cowork.sessions.directory import SessionDirectory
+from cowork.sessions.record import SHELL
 from cowork.sessions.steps import parse_signal
 from cowork.supervisor import ending
 from cowork.supervisor.find import find_all
-from cowork.supervisor.launch import KIND
 from cowork.supervisor.overview import look
 
 
@@ -32,18 +32,19 @@ def command(session: tuple[str, ...], name: str, every: bool) -> int:
     if every == bool(session):
         raise ConfigError("name the sessions, or use --all", hint="cowork ps lists those that run")
     if every:
-        running = [s for s in look(where.sessions, where.runtime) if s.live and s.kind == KIND]
+        running = [s for s in look(where.sessions, where.runtime) if s.live and s.kind == SHELL]
         directories = [SessionDirectory(where.sessions, one.id) for one in running]
     else:
         directories = find_all(where, session)
-    failed = 0
     with output.progress("waiting for the end"):
-        for directory, error in ending.send_all(directories, where.runtime, number):
-            if error is not None:
-                failed += 1
-                output.note(error.message + (f" ({error.hint})" if error.hint else ""))
-            else:
-                click.echo(directory.id)
+        sent = list(ending.send_all(directories, where.runtime, number))
+    failed = 0
+    for directory, error in sent:
+        if error is not None:
+            failed += 1
+            output.note(output.reason(error))
+        else:
+            click.echo(directory.id)
     if failed:
         raise CoworkError(f"{failed} of {len(directories)} could not be signalled", hint="cowork ps")
     return 0

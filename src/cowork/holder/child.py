@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import struct
 import subprocess
 import termios
@@ -53,7 +54,7 @@ def start(spec: StartSpec, cgroup: str | None) -> Child:
         process = subprocess.Popen(
             spec.argv, executable=spec.executable, cwd=spec.cwd, env=spec.env, umask=spec.umask,
             stdin=theirs[0], stdout=theirs[-2], stderr=theirs[-1], start_new_session=True, close_fds=False,
-            preexec_fn=_preparation(spec.terminal is not None, cgroup),
+            preexec_fn=_preparation(spec.terminal is not None, cgroup, _other_limits(spec)),
         )  # fmt: skip
     except (OSError, ValueError, subprocess.SubprocessError) as e:
         _close(ours)
@@ -94,12 +95,24 @@ def _close(fds: list[int] | set[int]) -> None:
         os.close(fd)
 
 
-def _preparation(terminal: bool, cgroup: str | None) -> Callable[[], None] | None:
+def _other_limits(spec: StartSpec) -> list[tuple[int, int, int]]:
+    """The limits that are not those which the child inherits anyway."""
+    return [entry for entry in map(tuple, spec.rlimits) if resource.getrlimit(entry[0]) != entry[1:]]
+
+
+def _preparation(
+    terminal: bool, cgroup: str | None, rlimits: list[tuple[int, int, int]]
+) -> Callable[[], None] | None:  # fmt: skip
     """What has to be done inside the child before the exec, or None when nothing has to."""
-    if not terminal and cgroup is None:
+    if not terminal and cgroup is None and not rlimits:
         return None
 
     def prepare() -> None:
+        for number, soft, hard in rlimits:
+            try:
+                resource.setrlimit(number, (soft, hard))
+            except (OSError, ValueError):
+                pass  # more than this holder may give
         if cgroup is not None:
             with open(os.path.join(cgroup, "cgroup.procs"), "w", encoding="ascii") as f:
                 f.write("0")

@@ -81,6 +81,7 @@ class StartSpec(NamedTuple):
     nobody has taken. ``grace``: seconds that descendants get after the leader's end. ``cgroup``: a writable
     cgroup v2 folder in which the session may make its own, or None. ``umask``: the child's. ``sandbox``: what the
     program is started in, if it is (see ``Sandbox``). ``memory`` (bytes) and ``tasks``: limits of the session's cgroup.
+    ``rlimits``: the caller's (number, soft, hard), which need not be the holder's (getrlimit(2)).
     """
 
     folder: str
@@ -99,6 +100,7 @@ class StartSpec(NamedTuple):
     sandbox: Sandbox | None = None
     memory: int | None = None
     tasks: int | None = None
+    rlimits: list[tuple[int, int, int]] = []  # noqa: RUF012 - nobody changes it
 
     def encode(self) -> bytes:
         """JSON; names that are not UTF-8 travel as surrogate escapes."""

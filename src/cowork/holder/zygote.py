@@ -2,6 +2,7 @@
 
 It reads one byte with one descriptor (SCM_RIGHTS) per session from the daemon's socket; a holder forked beforehand
 speaks on that descriptor. It parses nothing, keeps nothing, and ends when the daemon does; its holders live on.
+Sessions from the shell have one of their own, which listens and ends when nobody wants it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from cowork.holder import messages as m
 from cowork.holder.loop import Holder
 from cowork.holder.spec import StartSpec
 
+IDLE = 300.0
+"""Seconds without work after which a shared zygote ends."""
+
 
 def main(arguments: list[str]) -> None:
     """Entry of the process; never returns."""
@@ -31,6 +35,8 @@ def main(arguments: list[str]) -> None:
     os.close(fd)
     if role in ("zygote", "scoped-zygote"):
         serve(sock, cgroup.delegated() if role == "scoped-zygote" else None)
+    elif role in ("shared-zygote", "scoped-shared-zygote"):
+        share(sock, cgroup.delegated() if role == "scoped-shared-zygote" else None)
     elif os.fork() == 0:
         # Forked once more: the starter need not reap a process that outlives it.
         become_holder()
@@ -43,23 +49,59 @@ def serve(sock: socket.socket, cgroups: str | None) -> None:
 
     Says one byte first: it is up. ``cgroups``: where sessions may make theirs.
     """
-    syscalls.set_name("cowork-zygote")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # holders are nobody's business here: no zombies
-    gc.collect()
-    gc.freeze()
+    _become_zygote()
     sock.send(b"r")
     while True:
         warm = _fork_warm(sock, cgroups)
         channel = _receive_fd(sock)
         if channel is None:
             return
+        # If that holder was killed while it waited, the daemon sees its channel close.
+        _hand_over(warm, channel)
+
+
+def share(listener: socket.socket, cgroups: str | None) -> None:
+    """Hand the descriptor that comes on each connection to a holder forked beforehand, and say so with one byte.
+
+    For sessions that no daemon starts. Ends after ``IDLE`` seconds without a connection; what it has forked goes on
+    sharing its memory.
+    """
+    _become_zygote()
+    listener.settimeout(IDLE)
+    warm = None
+    while True:
+        warm = warm or _fork_warm(listener, cgroups)
         try:
-            socket.send_fds(warm, [b"x"], [channel])
+            client, _ = listener.accept()
         except OSError:
-            continue  # that holder was killed while it waited; the daemon sees its channel close
-        finally:
-            warm.close()
-            os.close(channel)
+            os.unlink(listener.getsockname())  # whoever comes in this moment is refused, and starts a holder plainly
+            return
+        with client:
+            channel = _receive_fd(client)
+            if channel is None:
+                continue  # somebody only looked whether anybody listens
+            handed, warm = _hand_over(warm, channel), None
+            if handed:
+                client.send(b"k")
+
+
+def _become_zygote() -> None:
+    syscalls.set_name("cowork-zygote")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # holders are nobody's business here: no zombies
+    gc.collect()
+    gc.freeze()
+
+
+def _hand_over(warm: socket.socket, channel: int) -> bool:
+    """Give a channel to the holder that waits; False if it was killed."""
+    try:
+        socket.send_fds(warm, [b"x"], [channel])
+    except OSError:
+        return False
+    finally:
+        warm.close()
+        os.close(channel)
+    return True
 
 
 def _fork_warm(sock: socket.socket, cgroups: str | None) -> socket.socket:

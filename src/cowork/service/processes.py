@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from cowork.sessions.starter import Zygote
     from cowork.translate.sessionmap import SessionMap
 
-KIND = "cowork"
 CALLS = 6
 """Tries to reach a holder that lives; together about 3 s."""
 ENDED_KEPT = 100
@@ -115,7 +114,7 @@ class Processes:
         self.check_free(key)
         directory = SessionDirectory(self._paths.sessions, record.new_id())
         asked = SessionRecord(
-            id=directory.id, kind=KIND, name=name, process=key, argv=record.without_secrets(prepared.argv),
+            id=directory.id, kind=record.DESKTOP, name=name, process=key, argv=record.without_secrets(prepared.argv),
             executable=prepared.executable, cwd=prepared.cwd, backend=backend.name,
             isolation=backend.isolation, created=time.time(), translated=prepared.translated,
             mounts=[MountRecord(*mount) for mount in prepared.session.mounts],
@@ -173,7 +172,7 @@ class Processes:
             except (CoworkError, OSError) as e:
                 _log.error("session %s is left alone: %s", directory.id, e)
                 continue
-            if asked.kind == KIND:
+            if asked.kind == record.DESKTOP:
                 found.append((asked.created, directory, asked))
         for _, directory, asked in sorted(found, key=lambda f: f[0]):
             try:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=msgspec.Struct)
 VERSION = 1
+DESKTOP = "cowork"
+"""Kind of the sessions that Claude Desktop has asked for."""
+SHELL = "shell"
+"""Kind of the sessions that were started from the shell."""
 HIDDEN = "…"
 """Stands for what is not written down."""
 _SECRET_OPTIONS = frozenset({"--mcp-config", "--settings", "--agents"})
@@ -49,7 +53,7 @@ class WorktreeRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 class SessionRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """``session.json``.
 
-    ``kind``: "cowork" (asked for by Claude Desktop) or "shell". ``process``: the client's process id. ``name``:
+    ``kind``: ``DESKTOP`` or ``SHELL``. ``process``: the client's process id. ``name``:
     the client's name of the session, which is also its tree's. ``argv``: see ``without_secrets``. ``isolation``: what
     really separates it from the host: "none", "bubblewrap" or "vm". ``created``: seconds since the epoch.
     ``translated``: guest paths are none of its own and are translated. ``remote``: its user is not at this computer.

@@ -1,7 +1,8 @@
-"""Starting holders: through the daemon's zygote, or plainly where there is no daemon."""
+"""Starting holders: through the daemon's zygote, through the one that the shell's sessions share, or plainly."""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import cowork.holder
 from cowork.errors import HolderError
+from cowork.linux.lockfile import LockFile
+from cowork.linux.unixsocket import answers
 
 if TYPE_CHECKING:
     import asyncio
@@ -172,6 +175,66 @@ class Zygote:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+
+def shared_channel(runtime: Path, scope: list[str] | None = None) -> socket.socket:
+    """A channel to a new holder from the zygote that all sessions from the shell share, so that the holders share their
+    memory; it is started if there is none, and done without if it cannot be.
+
+    ``scope``: see ``plain_channel``.
+
+    Raises:
+        HolderError: no holder can be started.
+    """
+    path = runtime / "zygote.sock"
+    ours, theirs = socket.socketpair()
+    with theirs:
+        for _ in range(2):
+            if _ask_for_holder(path, theirs):
+                return ours
+            _share_zygote(path, scope or [])
+    ours.close()
+    return plain_channel(scope)
+
+
+def _ask_for_holder(path: Path, channel: socket.socket) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as zygote:
+        zygote.settimeout(_UP)
+        try:
+            zygote.connect(str(path))
+            socket.send_fds(zygote, [b"x"], [channel.fileno()])
+            return zygote.recv(1) == b"k"
+        except OSError:
+            return False
+
+
+def _share_zygote(path: Path, scope: list[str]) -> None:
+    """Start the shared zygote unless somebody else just did. It listens from the first moment."""
+    lock = LockFile(path.with_suffix(".lock"))
+    while not lock.acquire():
+        lock.wait_until_free()
+    try:
+        if answers(path):
+            return
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            old = os.umask(0o177)
+            try:
+                listener.bind(str(path))
+            finally:
+                os.umask(old)
+            listener.listen(64)
+            role = "scoped-shared-zygote" if scope else "shared-zygote"
+            process = subprocess.Popen(
+                [*scope, *holder_command(role, listener.fileno())], pass_fds=[listener.fileno()],
+                start_new_session=True, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            process.returncode = 0  # it is nobody's to wait for
+    except OSError:
+        pass  # a holder can be started without
+    finally:
+        lock.release()
 
 
 def plain_channel(scope: list[str] | None = None) -> socket.socket:

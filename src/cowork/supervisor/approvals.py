@@ -15,9 +15,9 @@ import msgspec
 from cowork.errors import ConfigError, NotFound, PolicyError
 from cowork.linux.lockfile import LockFile
 from cowork.sessions.directory import list_sessions
+from cowork.sessions.record import SHELL
 from cowork.supervisor import find, messages, overview
 from cowork.supervisor.conversation import Conversation
-from cowork.supervisor.launch import KIND
 from cowork.supervisor.talk import Talk
 from cowork.supervisor.wording import QUESTION
 
@@ -200,7 +200,7 @@ def _approval(seen: overview.SessionOverview, prompt: Prompt) -> Approval:
         f"{seen.id}-{digest(prompt)}", seen.id, seen.name, seen.kind, prompt.subtype, prompt.tool, prompt.input,
         seen.cwd, prompt.asked,
         prompt.description, prompt.reason, prompt.blocked_path,
-        suggestions if isinstance(suggestions, list) else [], seen.kind == KIND,
+        suggestions if isinstance(suggestions, list) else [], seen.kind == SHELL,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from cowork.supervisor.wording import summary
+from cowork.wire.text import repair_json
 
 _WIDTH = 100
 _SKIPPED = (b'{"type":"stream_event"', b'{"type":"keep_alive"')
@@ -36,6 +37,14 @@ class Prompt(msgspec.Struct, omit_defaults=True):
     blocked_path: str = ""
     suggestions: msgspec.Raw = msgspec.Raw(b"[]")
     asked: float = 0.0
+
+    @property
+    def given(self) -> object:
+        """The tool's input, decoded; None if it is nested too deep for whoever looks."""
+        try:
+            return msgspec.json.decode(self.input)
+        except RecursionError:
+            return None
 
 
 class Conversation(msgspec.Struct, omit_defaults=True):
@@ -84,13 +93,21 @@ class Conversation(msgspec.Struct, omit_defaults=True):
         """Take one line of stdout. What cannot be understood changes nothing."""
         if line.startswith(_SKIPPED) or not line.startswith(b"{"):
             return
+        # A text that was cut in the middle of a character (half of an emoji, as JavaScript counts) is no reason not
+        # to see a prompt, or the end of a turn.
+        if not self._take(line) and (repaired := repair_json(line)) != line:
+            self._take(repaired)
+
+    def _take(self, line: bytes) -> bool:
+        """Whether the line was understood as far as it had to be."""
         try:
             head = _head.decode(line)
             take = _TAKERS.get(head.type)
             if take is not None:
                 take(self, head, line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return
+            return False
+        return True
 
     def _control_request(self, head: _Head, line: bytes) -> None:
         self.begun = True
@@ -153,10 +170,10 @@ class Conversation(msgspec.Struct, omit_defaults=True):
             self.open[found.command_uuid] = found.state
 
     def _result(self, head: _Head, line: bytes) -> None:
+        found = _result.decode(line)
         self.in_turn = False
         self.results += 1
         self.doing = ""
-        found = _result.decode(line)
         if type(found.num_turns) is int:
             self.turns += found.num_turns
         if isinstance(found.total_cost_usd, int | float):

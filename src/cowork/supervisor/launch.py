@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import time
 import uuid
@@ -27,7 +28,7 @@ from cowork.sessions import record
 from cowork.sessions.blocking import BlockingClient, socket_path
 from cowork.sessions.directory import SessionDirectory, list_sessions
 from cowork.sessions.record import MountRecord, SessionRecord
-from cowork.sessions.starter import plain_channel
+from cowork.sessions.starter import shared_channel
 from cowork.supervisor import messages, worktree
 from cowork.translate.sessionmap import SessionMap
 from cowork.wire.requests import Mount
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from cowork.paths import Paths
     from cowork.sessions.record import WorktreeRecord
 
-KIND = "shell"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_WORDS = 4
 _STARTING = 60.0
@@ -90,7 +90,7 @@ def start(where: Paths, wanted: Wanted, environ: Mapping[str, str]) -> Started:
     try:
         prepared = _prepare(where, wanted, settings, backend, folder, directory.id, environ)
         asked = SessionRecord(
-            id=directory.id, kind=KIND, name=name, argv=record.without_secrets(prepared.argv),
+            id=directory.id, kind=record.SHELL, name=name, argv=record.without_secrets(prepared.argv),
             executable=prepared.executable, cwd=prepared.cwd, backend=backend.name, isolation=backend.isolation,
             terminal=wanted.terminal is not None, created=time.time(), network=prepared.network,
             weaker=prepared.weaker, history=settings.background.history, worktree=tree,
@@ -258,15 +258,21 @@ def _hold(where: Paths, directory: SessionDirectory, asked: SessionRecord, prepa
         folder=str(directory.path), socket=socket_path(where.runtime, directory.id), argv=prepared.argv,
         executable=prepared.executable, env=prepared.env, cwd=prepared.cwd, terminal=wanted.terminal,
         history=asked.history, hold=False, umask=_umask(), sandbox=prepared.sandbox, memory=prepared.memory,
-        tasks=prepared.tasks,
+        tasks=prepared.tasks, rlimits=_rlimits(),
     )  # fmt: skip
-    with BlockingClient(plain_channel(systemd.scope_command()), timeout=_STARTING) as holder:
+    with BlockingClient(shared_channel(where.runtime, systemd.scope_command()), timeout=_STARTING) as holder:
         holder.send(m.BEGIN, spec.encode())
         holder.started()
         if wanted.prompt is not None and wanted.terminal is None:
             prompt = messages.initialize() + messages.user(wanted.prompt, str(uuid.uuid4()))
             if (refused := holder.write(prompt)) is not None:
                 raise HolderError(f"{prepared.argv[0]} does not take its prompt: its stdin is {refused}")
+
+
+def _rlimits() -> list[tuple[int, int, int]]:
+    """The caller's, which need not be those of whoever started the zygote."""
+    numbers = [value for name, value in vars(resource).items() if name.startswith("RLIMIT_")]
+    return [(number, *resource.getrlimit(number)) for number in sorted(set(numbers))]
 
 
 def _umask() -> int:

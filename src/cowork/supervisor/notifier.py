@@ -22,8 +22,8 @@ from cowork.holder import files
 from cowork.linux import systemd
 from cowork.linux.lockfile import LockFile
 from cowork.sessions.directory import list_sessions
+from cowork.sessions.record import SHELL
 from cowork.supervisor.approvals import digest
-from cowork.supervisor.launch import KIND
 from cowork.supervisor.overview import view
 from cowork.supervisor.watch import Watch
 
@@ -106,7 +106,7 @@ class Notifier:
     def has_work(self) -> bool:
         """Whether a session from the shell runs."""
         return any(
-            one.live and one.kind == KIND
+            one.live and one.kind == SHELL
             for one in (view(directory, self._where.runtime).overview for directory in _running(self._where))
         )
 
@@ -114,7 +114,7 @@ class Notifier:
         """Tell what is new of a session; whether it runs."""
         seen = view(directory, self._where.runtime)
         one = seen.overview
-        if one.kind != KIND:
+        if one.kind != SHELL:
             return False
         state, key = event_of(seen)
         told = _told(directory)

@@ -14,7 +14,8 @@ from cowork.holder.spool import SEGMENT, log_name
 from cowork.sessions.blocking import BlockingClient, socket_path
 from cowork.sessions.directory import SessionDirectory, list_sessions
 from cowork.sessions.leftovers import bury, holder_lives
-from cowork.sessions.record import WorktreeRecord
+from cowork.sessions.record import SHELL, WorktreeRecord
+from cowork.sessions.spool import SpoolReader
 from cowork.sessions.steps import speaks_stream_json
 from cowork.supervisor.progress import Progress
 from cowork.supervisor.wording import summary
@@ -136,7 +137,7 @@ def why_blocked(prompts: dict[str, Prompt]) -> str:
     """The oldest question, in words, and how many there are beside it."""
     first = next(iter(prompts.values()))
     if first.subtype == "can_use_tool":
-        text = summary(first.tool, msgspec.json.decode(first.input), _WIDTH)
+        text = summary(first.tool, first.given, _WIDTH)
     else:
         text = f"asks: {first.subtype}"
     return text if len(prompts) == 1 else f"{text} (and {len(prompts) - 1} more)"
@@ -156,7 +157,8 @@ def _view(directory: SessionDirectory, asked: SessionRecord, runtime: Path) -> V
         status, ended = _ask(directory, asked, runtime)
     if ended is not None:
         out.ended, out.exit_code, out.signal, out.lost = ended.ended, ended.exit_code, ended.signal, ended.lost
-        out.head = ended.head or 0
+        # Nobody has written down how far one got whose holder was killed.
+        out.head = SpoolReader(directory.spool).end() if ended.head is None else ended.head
     elif status is not None:
         out.pid, out.head, out.output = status.pid, status.head, status.output
     out.last_event = _last_event(directory, out.head) or out.last_event
@@ -221,7 +223,7 @@ def _ask(
         return None, None
     from cowork.sessions.record import ExitRecord
 
-    return None, bury(directory) if asked.kind == "shell" else ExitRecord(ended=0.0, lost=True)
+    return None, bury(directory) if asked.kind == SHELL else ExitRecord(ended=0.0, lost=True)
 
 
 def _last_event(directory: SessionDirectory, head: int) -> float:

@@ -72,7 +72,8 @@ class Progress:
         try:
             with open(self._path, "rb") as f:
                 kept = _decoder.decode(f.read())
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            # Also a question that was just not too deep when it was read, and is in here by some levels deeper.
             return _Kept(VERSION, 0, Conversation())
         return kept if kept.version == VERSION else _Kept(VERSION, 0, Conversation())
 

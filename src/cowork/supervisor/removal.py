@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cowork.errors import PolicyError
 from cowork.holder.page import EXIT_TAKEN, HOLDING, SLOTS, Page
 from cowork.sessions.directory import tree_size
+from cowork.sessions.record import SHELL
 from cowork.supervisor import worktree
-from cowork.supervisor.launch import KIND
 from cowork.supervisor.overview import view
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def remove(where: Paths, directory: SessionDirectory, *, discard: bool = False) 
     seen = view(directory, where.runtime).overview
     if seen.live:
         raise PolicyError(f"session {directory.id} runs", hint=f"cowork kill {directory.id}, or rm --force")
-    if seen.kind != KIND and seen.kind and not discard and not _told(directory):
+    if seen.kind != SHELL and seen.kind and not discard and not _told(directory):
         raise PolicyError(
             f"Claude Desktop has not been told yet how session {directory.id} ended, nor all that it printed",
             hint="start Claude Desktop, or rm --discard",
@@ -69,9 +69,9 @@ def remove(where: Paths, directory: SessionDirectory, *, discard: bool = False) 
         if not reasons:
             _remove_empty(_path(seen.worktree.path).parent)
     directory.remove()
-    if seen.kind == KIND:
+    if seen.kind == SHELL:
         shutil.rmtree(_home(where, directory, seen), ignore_errors=True)
-    freed = used.records + (used.home if seen.kind == KIND else 0) + (0 if reasons else used.worktree)
+    freed = used.records + (used.home if seen.kind == SHELL else 0) + (0 if reasons else used.worktree)
     return Removed(directory.id, freed, seen.worktree.path if seen.worktree and reasons else "", tuple(reasons))
 
 
@@ -83,7 +83,7 @@ def prunable(
     seen = [(directory, view(directory, where.runtime).overview) for directory in every]
     found = [
         (directory, one) for directory, one in seen
-        if one.kind == KIND and one.state in states and now - (one.ended or one.last_event) >= older_than
+        if one.kind == SHELL and one.state in states and now - (one.ended or one.last_event) >= older_than
     ]  # fmt: skip
     return sorted(found, key=lambda pair: pair[1].created)
 
@@ -125,7 +125,7 @@ def _told(directory: SessionDirectory) -> bool:
 
 
 def _home(where: Paths, directory: SessionDirectory, seen: SessionOverview) -> Path:
-    return where.trees / (directory.id if seen.kind == KIND else seen.name)
+    return where.trees / (directory.id if seen.kind == SHELL else seen.name)
 
 
 def _path(text: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,17 @@ def test_a_descriptor_that_comes_is_not_inherited() -> None:
     assert zygote._receive_fd(theirs) is None
     theirs.close()
     assert zygote._receive_fd(theirs) is None
+
+
+def test_a_shared_zygote_ends_when_nobody_wants_it(folder: Path) -> None:
+    path = folder / "zygote.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        pid = os.fork()
+        if pid == 0:
+            zygote.IDLE = 0.05
+            zygote.share(listener, None)
+            os._exit(0 if not path.exists() else 1)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

@@ -40,9 +40,13 @@ def read_all(reader: SpoolReader, head: int | None = None, position: int = 0) ->
 
 
 def test_what_stderr_prints_between_is_passed_over(folder: Path) -> None:
-    reader = spool(folder, (STDOUT, b"one\ntw"), (STDERR, b"noise\n"), (STDOUT, b"o\n"), (STDERR, b"x"), (STDOUT,
-    b"end")) found, lines = read_all(reader) assert found == [b"one", b"two"] assert lines.rest() == (lines.position,
-    b"end") assert lines.position == len(b"one\ntwnoise\no\nx") reader.close()
+    pieces = [(STDOUT, b"one\ntw"), (STDERR, b"noise\n"), (STDOUT, b"o\n"), (STDERR, b"x"), (STDOUT, b"end")]
+    reader = spool(folder, *pieces)
+    found, lines = read_all(reader)
+    assert found == [b"one", b"two"]
+    assert lines.rest() == (lines.position, b"end")
+    assert lines.position == len(b"one\ntwnoise\no\nx")
+    reader.close()
 
 
 @given(st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.text("a\n", max_size=9)), max_size=12), st.data())

@@ -108,3 +108,11 @@ async def test_a_scope_that_is_refused_is_done_without_on_the_loop_too() -> None
         zygote.channel().close()
     finally:
         zygote.close()
+
+
+@pytest.mark.parametrize("scope", [["/bin/false"], ["/nonexistent"], []])
+def test_without_a_shared_zygote_a_holder_is_started_plainly(folder: Path, scope: list[str]) -> None:
+    (folder / "zygote.sock").mkdir()  # nothing can listen there
+    with starter.shared_channel(folder, scope) as channel:
+        starter.begin(channel, StartSpec(folder="/none", socket="/s", argv=["a"], executable="/a", env={}, cwd="/"))
+        assert channel.recv(1) == b"", "a holder was there, and has found no session"
