@@ -14,9 +14,8 @@ from cowork.cli import keys, output
 from cowork.cli.names import session_argument
 from cowork.errors import ConfigError, NotRunning
 from cowork.sessions.record import SHELL, ExitRecord
-from cowork.sessions.steps import parse_signal
+from cowork.sessions.steps import converses, parse_signal
 from cowork.supervisor.find import find
-from cowork.supervisor.overview import ended_state, speaks, view
 
 if TYPE_CHECKING:
     from cowork.sessions.directory import SessionDirectory
@@ -42,7 +41,7 @@ def command(session: str, read_only: bool, detach_keys: str | None) -> int:
     directory = find(where, session)
     asked = directory.record()
     wanted = keys.parse(detach_keys or config.load(os.environ).attach.detach_keys)
-    if not view(directory, where.runtime).overview.live:
+    if directory.exit() is not None:
         raise NotRunning(f"session {directory.id} has ended", hint=f"cowork logs {directory.id}")
     read_only = read_only or asked.kind != SHELL
     if asked.terminal:
@@ -51,7 +50,7 @@ def command(session: str, read_only: bool, detach_keys: str | None) -> int:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise ConfigError("attach needs a terminal", hint=f"cowork logs -f {directory.id}")
         over = attach(directory, where.runtime, wanted, read_only=read_only)
-    elif speaks(asked):
+    elif converses(asked):
         from cowork.cli.chat import attach as chat
 
         over = chat(where, directory, wanted, read_only=read_only)
@@ -62,6 +61,8 @@ def command(session: str, read_only: bool, detach_keys: str | None) -> int:
     if not over:
         output.note(f"let go of {asked.name}, which goes on (cowork attach {asked.name})")
         return 0
+    from cowork.supervisor.overview import ended_state
+
     ended = end_of(directory, where)
     state, detail = ended_state(ended, directory.stop())
     output.note(f"{asked.name} is {state}" + (f": {detail}" if detail else ""))
@@ -70,6 +71,8 @@ def command(session: str, read_only: bool, detach_keys: str | None) -> int:
 
 def end_of(directory: SessionDirectory, where: paths.Paths) -> ExitRecord:
     """How a session ended whose holder has said goodbye, or has been killed."""
+    from cowork.supervisor.overview import view
+
     deadline = time.monotonic() + _DYING
     while (ended := directory.exit()) is None:
         view(directory, where.runtime)  # whoever looks at a session whose holder was killed writes that down

@@ -10,10 +10,12 @@ import click
 from cowork import paths
 from cowork.cli import output
 from cowork.cli.names import session_argument
+from cowork.errors import ConfigError
 from cowork.holder.spool import STDERR, STDOUT
 from cowork.sessions.follow import Follower
+from cowork.sessions.spool import SpoolReader
+from cowork.sessions.steps import converses
 from cowork.supervisor.find import find
-from cowork.supervisor.overview import speaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,14 +42,22 @@ def command(session: str, follow: bool, since: int, raw: bool, as_json: bool, ne
     """
     where = paths.resolve()
     directory = find(where, session)
-    sys.stdout.flush()
     if network:
+        if follow or since or raw or as_json:
+            raise ConfigError("--network goes with no other option", hint=f"cowork logs --network {session}")
         for piece in network_log(directory):
-            sys.stdout.buffer.write(piece)
+            click.echo(piece, nl=False)
         return 0
     with Follower(directory, where.runtime, since) as follower:
-        emit = _emitter(follower, directory, raw=raw, as_json=as_json)
-        copy(follower, emit, follow=follow)
+        if as_json:
+            copy(follower, lambda run: _json(follower, run), follow=follow)
+        elif raw or not converses(directory.record()):
+            sys.stdout.flush()
+            copy(follower, lambda run: follower.copy(run, 2 if run.stream == STDERR else 1), follow=follow)
+        else:
+            shown = _Conversation(follower, midline=_begins_midline(directory, since))
+            copy(follower, shown.show, follow=follow)
+            shown.end()
     if follower.lost:
         output.note(f"the first {output.size(follower.lost)} are no longer kept (background.history in config.toml)")
     return 0
@@ -66,22 +76,42 @@ def copy(follower: Follower, emit: Callable[[Run], None], *, follow: bool) -> No
         follower.wait()
 
 
-def _emitter(
-    follower: Follower, directory: SessionDirectory, *, raw: bool, as_json: bool
-) -> Callable[[Run], None]:  # fmt: skip
-    """What is done with a run: copied, put into JSON, or shown as a conversation."""
-    if as_json:
-        return lambda run: _json(follower, run)
-    if raw or not speaks(directory.record()):
-        return lambda run: follower.copy(run, 2 if run.stream == STDERR else 1)
-    from cowork.cli.reading import Reading
+class _Conversation:
+    """What is printed, as people read it."""
 
-    shown = Reading(color=output.color())
+    def __init__(self, follower: Follower, *, midline: bool) -> None:
+        from cowork.cli.reading import Reading
 
-    def show(run: Run) -> None:
-        click.echo(shown.feed(run.stream, follower.read(run)), nl=False)
+        self._follower = follower
+        self._reading = Reading(color=output.color(), midline=midline)
+        self._lost = 0
 
-    return show
+    def show(self, run: Run) -> None:
+        """Print the lines that have come to their end."""
+        if self._follower.lost > self._lost:
+            self._lost = self._follower.lost
+            self._reading.gap()
+        click.echo(self._reading.feed(run.stream, self._follower.read(run)), nl=False)
+
+    def end(self) -> None:
+        """Print what will have no end."""
+        if self._follower.ended:
+            click.echo(self._reading.rest(), nl=False)
+
+
+def _begins_midline(directory: SessionDirectory, since: int) -> bool:
+    """Whether a line began before this byte, as far as is known."""
+    if not since:
+        return False
+    reader = SpoolReader(directory.spool)
+    before = bytearray(1)
+    try:
+        reader.run_at(since - 1, since)
+        return not reader.read_into(memoryview(before), since - 1) or before != b"\n"
+    except FileNotFoundError:
+        return True
+    finally:
+        reader.close()
 
 
 def _json(follower: Follower, run: Run) -> None:

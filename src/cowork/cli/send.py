@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import uuid
 
 import click
@@ -12,9 +11,10 @@ from cowork import paths
 from cowork.cli import output
 from cowork.cli.names import session_argument
 from cowork.errors import ConfigError
+from cowork.sessions.steps import converses
 from cowork.supervisor import messages, notifier
 from cowork.supervisor.find import find
-from cowork.supervisor.overview import speaks, view
+from cowork.supervisor.overview import view
 from cowork.supervisor.talk import PATIENCE, Talk
 
 
@@ -39,11 +39,11 @@ def command(
     """
     where = paths.resolve()
     directory = find(where, session)
-    stream = speaks(directory.record()) and not raw
+    stream = converses(directory.record()) and not raw
     if text is None and not (end or interrupt):
         raise ConfigError("nothing to send", hint='cowork send SESSION "text", or - for stdin')
     if text == "-":
-        text = sys.stdin.read()
+        text = output.stdin()
     if interrupt and not stream:
         raise ConfigError("only a claude that was started with a prompt can be interrupted", hint="cowork kill -s INT")
     with Talk(directory, where.runtime) as talk:
@@ -51,7 +51,8 @@ def command(
         if interrupt:
             request = f"cowork-{uuid.uuid4()}"
             talk.write(messages.interrupt(request))
-            talk.until(lambda line: request.encode() in line, timeout)
+            if talk.until(lambda line: request.encode() in line, timeout) is None:
+                talk.ended_without_it()
         if text is not None and stream:
             name = str(uuid.uuid4())
             talk.write(messages.user(text, name))

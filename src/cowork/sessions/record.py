@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from cowork.errors import CoworkError
-from cowork.wire.text import repair_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,7 +166,9 @@ def encode(record: msgspec.Struct) -> bytes:
     try:
         return msgspec.json.encode(record) + b"\n"
     except UnicodeEncodeError:
-        import json
+        import json  # rarely needed, and a command's start is waited for
+
+        from cowork.wire.text import repair_json
 
         return repair_json(json.dumps(msgspec.to_builtins(record)).encode()) + b"\n"
 

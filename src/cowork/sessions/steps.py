@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from cowork.errors import CoworkError
+
+if TYPE_CHECKING:
+    from cowork.sessions.record import SessionRecord
 
 Steps: TypeAlias = list[dict[str, int | float | str]]
 
@@ -61,6 +64,11 @@ def for_signal(number: int, *, interrupt_first: bool = False) -> Steps:
     if number in POLITE:
         steps.append({"after": ESCALATE_AFTER, "signal": int(signal.SIGKILL), "to": "tree"})
     return steps
+
+
+def converses(asked: SessionRecord) -> bool:
+    """Whether what a session prints is stream-json, so that it can be shown and answered as a conversation."""
+    return not asked.terminal and speaks_stream_json(asked.argv)
 
 
 def speaks_stream_json(argv: list[str]) -> bool:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from cowork.errors import CoworkError, HolderError, NotRunning
 from cowork.sessions.blocking import BlockingClient, socket_path
 from cowork.sessions.record import StopRecord
-from cowork.sessions.steps import ESCALATE_AFTER, INTERRUPT_TIME, POLITE, for_signal
-from cowork.supervisor.overview import speaks
+from cowork.sessions.steps import ESCALATE_AFTER, INTERRUPT_TIME, POLITE, converses, for_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +60,7 @@ def send(directory: SessionDirectory, runtime: Path, number: int) -> bool:
                 return False
             if number in ENDING:
                 directory.write_stop(StopRecord(asked=time.time(), signal=signal.Signals(number).name))
-            sent = holder.signal(for_signal(number, interrupt_first=speaks(asked)))
+            sent = holder.signal(for_signal(number, interrupt_first=converses(asked)))
             if sent and number in ENDING:
                 holder.wait()
         except TimeoutError:

@@ -16,7 +16,7 @@ from cowork.sessions.directory import SessionDirectory, list_sessions
 from cowork.sessions.leftovers import bury, holder_lives
 from cowork.sessions.record import SHELL, WorktreeRecord
 from cowork.sessions.spool import SpoolReader
-from cowork.sessions.steps import speaks_stream_json
+from cowork.sessions.steps import converses
 from cowork.supervisor.progress import Progress
 from cowork.supervisor.wording import summary
 
@@ -112,11 +112,6 @@ def view(directory: SessionDirectory, runtime: Path) -> View:
         return View(SessionOverview(directory.id, "unreadable", detail=str(e)), None)
 
 
-def speaks(asked: SessionRecord) -> bool:
-    """Whether its output is stream-json, so that its state can be read from it."""
-    return not asked.terminal and speaks_stream_json(asked.argv)
-
-
 def ended_state(ended: ExitRecord, stop: StopRecord | None) -> tuple[str, str]:
     """The state of a session that has ended, and why."""
     code, name = ended.exit_code, ended.signal
@@ -180,7 +175,7 @@ def _view(directory: SessionDirectory, asked: SessionRecord, runtime: Path) -> V
 def _conversation(
     directory: SessionDirectory, asked: SessionRecord, out: SessionOverview, head: int | None
 ) -> Conversation | None:  # fmt: skip
-    if not speaks(asked):
+    if not converses(asked):
         return None
     with Progress(directory) as progress:
         found = progress.read(head)
