@@ -40,6 +40,19 @@ class Paths(NamedTuple):
         return self.state / "sessions"
 
     @property
+    def homes(self) -> Path:
+        """Private homes of sandboxed sessions from the shell, by session id.
+
+        Not among the trees, which are Claude Desktop's to list and to delete.
+        """
+        return self.trees.parent / "homes"
+
+    @property
+    def worktrees(self) -> Path:
+        """Git worktrees that were made for sessions, by session id."""
+        return self.trees.parent / "worktrees"
+
+    @property
     def lifecycle_log(self) -> Path:
         """What the daemon went through: start, signals, errors, end."""
         return self.state / "lifecycle.log"

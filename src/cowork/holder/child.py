@@ -97,7 +97,7 @@ def _close(fds: list[int] | set[int]) -> None:
 
 def _other_limits(spec: StartSpec) -> list[tuple[int, int, int]]:
     """The limits that are not those which the child inherits anyway."""
-    return [entry for entry in map(tuple, spec.rlimits) if resource.getrlimit(entry[0]) != entry[1:]]
+    return [(number, soft, hard) for number, soft, hard in spec.rlimits if resource.getrlimit(number) != (soft, hard)]
 
 
 def _preparation(

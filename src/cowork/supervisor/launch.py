@@ -12,6 +12,7 @@ import resource
 import shutil
 import time
 import uuid
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from cowork import config
@@ -35,7 +36,6 @@ from cowork.wire.requests import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from cowork.backends.base import Backend
     from cowork.config import Config
@@ -84,10 +84,13 @@ def start(where: Paths, wanted: Wanted, environ: Mapping[str, str]) -> Started:
     directory = SessionDirectory(where.sessions, record.new_id())
     name = _free_name(where, wanted)
     backend = _backend(wanted, settings, environ)
-    tree, notes = None, []
-    if wanted.worktree:
-        tree, folder, notes = _make_worktree(where, folder, name, directory.id, backend)
-    try:
+    tree: WorktreeRecord | None = None
+    notes: list[str] = []
+    with ExitStack() as undo:
+        if wanted.worktree:
+            tree, folder, notes = _make_worktree(where, folder, name, directory.id, backend)
+            undo.callback(worktree.remove, tree)
+        undo.callback(shutil.rmtree, where.homes / directory.id, ignore_errors=True)
         prepared = _prepare(where, wanted, settings, backend, folder, directory.id, environ)
         asked = SessionRecord(
             id=directory.id, kind=record.SHELL, name=name, argv=record.without_secrets(prepared.argv),
@@ -96,16 +99,10 @@ def start(where: Paths, wanted: Wanted, environ: Mapping[str, str]) -> Started:
             weaker=prepared.weaker, history=settings.background.history, worktree=tree,
             mounts=[MountRecord(*mount) for mount in prepared.session.mounts],
         )  # fmt: skip
+        undo.callback(directory.remove)
         directory.create(asked).close()
-        try:
-            _hold(where, directory, asked, prepared, wanted)
-        except (CoworkError, OSError):
-            directory.remove()
-            raise
-    except (CoworkError, OSError):
-        if tree is not None:
-            worktree.remove(tree)
-        raise
+        notes += _hold(where, directory, asked, prepared, wanted)
+        undo.pop_all()
     return Started(asked, notes)
 
 
@@ -167,7 +164,7 @@ def _make_worktree(
     notes = []
     if worktree.uncommitted(folder):
         notes.append("what is not committed in this folder is not in the worktree")
-    place = where.trees.parent / "worktrees" / session_id / os.path.basename(folder)
+    place = where.worktrees / session_id / os.path.basename(folder)
     tree, inside = worktree.create(folder, place, f"cowork/{name}-{session_id[:6]}")
     return tree, inside, notes
 
@@ -219,7 +216,7 @@ def _on_host(where: Paths, asked: Asked, settings: Config, backend: Backend) -> 
         )
     limits = project.tighten(settings.limits, file)
     executable = find_program(asked.command, path=asked.env.get("PATH", ""), home=str(where.home))
-    session = SessionMap(asked.id, str(where.trees / asked.id), ())
+    session = SessionMap(asked.id, str(where.homes / asked.id), ())
     return Prepared(
         argv=[asked.command, *asked.arguments], executable=executable, env={**asked.env, "PWD": asked.folder},
         cwd=asked.folder, failed_mounts=[], session=session, translated=False,
@@ -229,7 +226,7 @@ def _on_host(where: Paths, asked: Asked, settings: Config, backend: Backend) -> 
 
 def _sandboxed(where: Paths, asked: Asked, settings: Config, backend: Backend) -> Prepared:
     """With the folder and Claude Code's configuration mounted, under the paths that any Cowork session has."""
-    tree = where.trees / asked.id
+    tree = where.homes / asked.id
     tree.mkdir(mode=0o700, parents=True)
     own = os.path.basename(asked.folder) or "root"
     conf = asked.env.get("CLAUDE_CONFIG_DIR") or str(where.home / ".claude")
@@ -242,18 +239,16 @@ def _sandboxed(where: Paths, asked: Asked, settings: Config, backend: Backend) -
     request = SpawnRequest(
         name=asked.id, command=asked.command, args=asked.arguments, cwd=f"/sessions/{asked.id}/mnt/{own}",
         env=env, mounts=mounts, tree=tree, home=where.home, inherited=asked.env,
-        ours=tuple(str(path) for path in (where.state, where.runtime, where.trees)),
+        ours=tuple(str(path) for path in (where.state, where.runtime, where.trees, where.homes)),
         terminal=asked.wanted.terminal is not None,
     )  # fmt: skip
-    try:
-        return backend.prepare(request)
-    except (CoworkError, OSError):
-        shutil.rmtree(tree, ignore_errors=True)
-        raise
+    return backend.prepare(request)
 
 
-def _hold(where: Paths, directory: SessionDirectory, asked: SessionRecord, prepared: Prepared, wanted: Wanted) -> None:
-    """Start the holder, and hand it the prompt behind the start."""
+def _hold(
+    where: Paths, directory: SessionDirectory, asked: SessionRecord, prepared: Prepared, wanted: Wanted
+) -> list[str]:  # fmt: skip
+    """Start the holder, and hand it the prompt behind the start; notes for the caller."""
     spec = StartSpec(
         folder=str(directory.path), socket=socket_path(where.runtime, directory.id), argv=prepared.argv,
         executable=prepared.executable, env=prepared.env, cwd=prepared.cwd, terminal=wanted.terminal,
@@ -263,10 +258,14 @@ def _hold(where: Paths, directory: SessionDirectory, asked: SessionRecord, prepa
     with BlockingClient(shared_channel(where.runtime, systemd.scope_command()), timeout=_STARTING) as holder:
         holder.send(m.BEGIN, spec.encode())
         holder.started()
-        if wanted.prompt is not None and wanted.terminal is None:
-            prompt = messages.initialize() + messages.user(wanted.prompt, str(uuid.uuid4()))
-            if (refused := holder.write(prompt)) is not None:
-                raise HolderError(f"{prepared.argv[0]} does not take its prompt: its stdin is {refused}")
+        if wanted.prompt is None or wanted.terminal is not None:
+            return []
+        try:
+            refused = holder.write(messages.initialize() + messages.user(wanted.prompt, str(uuid.uuid4())))
+        except HolderError:
+            refused = "ended"
+        # What it said about that is worth more than the session's absence.
+        return [] if refused is None else [f"it did not take its prompt ({refused}): cowork logs {directory.id}"]
 
 
 def _rlimits() -> list[tuple[int, int, int]]:
@@ -280,12 +279,3 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def discard_tree(where: Paths, session_id: str) -> Path | None:
-    """Remove the private home of a sandboxed session of ours; None if it has none."""
-    tree = where.trees / session_id
-    if not tree.is_dir():
-        return None
-    shutil.rmtree(tree)
-    return tree

@@ -125,7 +125,7 @@ def _told(directory: SessionDirectory) -> bool:
 
 
 def _home(where: Paths, directory: SessionDirectory, seen: SessionOverview) -> Path:
-    return where.trees / (directory.id if seen.kind == SHELL else seen.name)
+    return where.homes / directory.id if seen.kind == SHELL else where.trees / seen.name
 
 
 def _path(text: str) -> Path:
