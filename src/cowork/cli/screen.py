@@ -67,7 +67,7 @@ The most frequent sequences are passed over at once. Those with control characte
 _LASTING_OR_SHIFT = _compile(rb"[\x0e\x0f]|" + _LASTING.pattern)
 _SEQUENCE = _compile(
     rb"""
-    \x1b (?! \[[0-9;:]*+[FINALS] ) [CONTROLS]*+ (?:
+    \x1b (?! \[[0-9;:]*+[FINALS] ) (?P<controls>[CONTROLS]*+) (?:
         (?P<csi> \[[CONTROLS -?]*+[@-~] )
         | (?P<osc> \]IN_OSC*+(?:\x07|\x1b\\) )
         | (?P<dcs> P IN_STRING*+\x1b\\ )
@@ -105,16 +105,17 @@ _HARMLESS = frozenset(
     | {b"[>m", b"[>n", b"[>u", b"[<u", b"[=u", b"[!p", b"[ q", b"[ @", b"[ A", b'["q', b"['}", b"['~"}
     | {b"[$r", b"[$t", b"[$v", b"[$x", b"[$z", b"[${", b"[*x", b"[#p", b"[#q", b"[#{", b"[#}"}
 )
-_HARMLESS_OSC = re.compile(rb"\x1b\](?:(?:[0128]|66);|(?:[45]|1[0-9]|10[45]|11[0-9])[;\x07\x1b][^?]*\Z)")
+_HARMLESS_OSC = re.compile(rb"\](?:(?:[0128]|66);|(?:[45]|1[0-9]|10[45]|11[0-9])[;\x07\x1b][^?]*\Z)")
 """Titles, links and sized text; colours that are set rather than asked for."""
-_SIXEL = re.compile(rb"\x1bP[0-9;]*q")
+_SIXEL = re.compile(rb"P[0-9;]*q")
 _LEFT_OUT = (b"1004", b"2048", b"2026")
 _NOT_OBEYED = bytes(byte for byte in range(256) if not 0x08 <= byte <= 0x0F)
 """All but the control characters that have an effect, of which BEL and ENQ are left out."""
 _IGNORED = bytes((*range(0x20), 0x7F))
 
 _CLEARED = b"\x1b[m\x1b[H\x1b[2J"
-_KEEP_PLACE = b"\x1b7\x1b[r\x1b8"
+_PLAIN = b"\x1b[?6l\x1b(B\x1b)B\x0f\x1b[m"
+"""What makes a terminal write like a fresh one."""
 
 
 @dataclass(slots=True)
@@ -128,6 +129,16 @@ class _Pen:
 
     def copy(self) -> _Pen:
         return replace(self, attributes=self.attributes.copy(), charsets=self.charsets.copy())
+
+    def restore(self) -> bytes:
+        """What makes a fresh terminal write like this."""
+        parts = [
+            b"\x1b[?6h" if self.origin else b"",
+            *(b"\x1b%b%b" % (name, charset) for name, charset in self.charsets.items() if charset != b"B"),
+            b"\x0e" if self.shifted else b"",
+            b"\x1b[%bm" % b";".join(self.attributes.values()) if self.attributes else b"",
+        ]
+        return b"".join(parts)
 
     def paint(self, data: bytes) -> None:
         """Take over the colours and other attributes that ``data`` sets."""
@@ -152,7 +163,7 @@ class Modes:
 
     _alternate: bool = False
     _pen: _Pen = field(default_factory=_Pen)
-    _saved: dict[bool, _Pen] = field(default_factory=dict, compare=False)
+    _saved: dict[bool, _Pen] = field(default_factory=dict)
     """By screen: whether it is the alternate one."""
     _switches: dict[bytes, None] = field(default_factory=dict)
     """Those that are not as they were at first. The newest is last: of two kinds of mouse reports it is in force."""
@@ -185,22 +196,22 @@ class Modes:
 
     def restore(self) -> bytes:
         """What puts a fresh terminal in these modes."""
-        pen, (top, bottom) = self._pen, self._region
-        parts = [_stacked(self._keyboards[False])]
-        if self._alternate:
-            parts += [b"\x1b[?1049h", _stacked(self._keyboards[True])]
-        if (top, bottom) != (1, 0):
-            parts.append(b"\x1b[%d;%dr" % (top, bottom) if bottom else b"\x1b[%dr" % top)
+        top, bottom = self._region
+        region = b"\x1b[%d;%dr" % (top, bottom) if bottom else b"\x1b[%dr" % top if top > 1 else b""
+        parts = [region, _stacked(self._keyboards[False])]
+        for alternate in (False, True)[: 1 + self._alternate]:
+            saved = self._saved.get(alternate, _Pen()).restore()
+            if alternate < self._alternate:
+                parts += [saved, b"\x1b[?1049h", _PLAIN if saved else b"", _stacked(self._keyboards[True])]
+            elif saved:
+                parts += [saved, b"\x1b7", _PLAIN]
         parts += [
-            b"\x1b[?6h" if pen.origin else b"",
+            self._pen.restore(),
             *(b"\x1b[%b%c" % (mode, b"hl"[_SWITCHES[mode]]) for mode in self._switches),
             b"\x1b=" if self._keypad else b"",
-            *(b"\x1b%b%b" % (name, charset) for name, charset in pen.charsets.items() if charset != b"B"),
-            b"\x0e" if pen.shifted else b"",
             b"\x1b[>4;%dm" % self._other_keys if self._other_keys else b"",
             b"\x1b[%d q" % self._shape if self._shape else b"",
             b"\x1b]2;%b\x1b\\" % self._title if self._title else b"",
-            b"\x1b[%bm" % b";".join(pen.attributes.values()) if pen.attributes else b"",
         ]
         return b"".join(parts)
 
@@ -216,15 +227,17 @@ class Modes:
             main._switch(b"?1049", on=False)
         parts += [
             _unstacked(self._keyboards[False]),
-            # Both of these move the cursor, and restoring it restores origin mode: then the last line must do.
-            b"\x1b[?6l\x1b[r\x1b[999H" if main._pen.origin else _KEEP_PLACE,
+            b"\x1b(B\x0f\x1b[m",
+            b"\x1b)B" if main._pen.charsets[b")"] != b"B" else b"",
+            # The region moves the cursor, and so does origin mode, which would be restored with it: then the last
+            # line must do.
+            b"\x1b[?6l\x1b[r\x1b[999H\x1b7" if main._pen.origin else b"\x1b7\x1b[r\x1b8",
             *(b"\x1b[%b%c" % (mode, b"lh"[on]) for mode, on in _SWITCHES.items() if mode != b"?12"),
-            # What a terminal's owner may have set otherwise is left alone unless the program changed it.
+            b"\x1b>",
+            # What people set otherwise is left alone, unless the program changed it.
             b"\x1b[?12l" if b"?12" in self._switches else b"",
             b"\x1b[>4m" if self._other_keys else b"",
             b"\x1b[0 q" if self._shape else b"",
-            b"\x1b)B" if main._pen.charsets[b")"] != b"B" else b"",
-            b"\x1b(B\x0f\x1b>\x1b[m",
         ]
         return b"".join(parts)
 
@@ -348,10 +361,10 @@ def replay(tail: bytes, modes_before: Modes | None, *, complete: bool) -> bytes:
     begin, modes = _beginning(data[:end], modes)
     after = deepcopy(modes)
     after.feed(data[begin:end])
-    shown = _SEQUENCE.sub(_harmless, modes.restore() + data[begin:end]).translate(None, b"\x05\x07")
+    shown = _SEQUENCE.sub(_harmless, modes.restore() + data[begin:end])
     # These are answered with what is so at that time, which a program that has set them expects at any time.
     asked = b"".join(b"\x1b[%bh" % mode for mode in _ANSWERED if mode in after._switches)
-    return _CLEARED + shown + asked + data[end:]
+    return (_CLEARED + shown + asked + data[end:]).translate(None, b"\x05\x07")
 
 
 def _beginning(data: bytes, modes: Modes) -> tuple[int, Modes]:
@@ -373,18 +386,21 @@ def _beginning(data: bytes, modes: Modes) -> tuple[int, Modes]:
 
 def _harmless(found: re.Match[bytes]) -> bytes:
     """What is sent of a sequence: all of it or nothing, and the control characters that were within it."""
-    sequence, kind = found[0], found.lastgroup
+    kind, sequence = found.lastgroup or "controls", found[found.lastgroup or "controls"]
+    sent = b""
     if kind == "osc" and _HARMLESS_OSC.match(sequence):
-        return sequence.removesuffix(b"\x07").removesuffix(b"\x1b\\") + b"\x1b\\"
-    if kind in ("osc", "dcs", "string"):
-        return sequence if kind == "dcs" and _SIXEL.match(sequence) else b""
-    obeyed = sequence.translate(None, _NOT_OBEYED)
-    plain = sequence.translate(None, _IGNORED)
-    if kind == "csi":
-        return obeyed + _harmless_csi(plain)
-    if kind == "escape" and plain[:1] not in (b"Z", b"%", b"c"):
-        return obeyed + b"\x1b" + plain
-    return obeyed
+        sent = b"\x1b%b\x1b\\" % sequence.removesuffix(b"\x07").removesuffix(b"\x1b\\")
+    elif kind == "dcs" and _SIXEL.match(sequence):
+        sent = b"\x1b" + sequence
+    controls = found["controls"]
+    if kind in ("csi", "escape", "aborted"):
+        controls += sequence
+        plain = sequence.translate(None, _IGNORED)
+        if kind == "csi":
+            sent = _harmless_csi(plain)
+        elif kind == "escape" and plain[:1] not in (b"Z", b"%", b"c"):
+            sent = b"\x1b" + plain
+    return controls.translate(None, _NOT_OBEYED) + sent
 
 
 def _harmless_csi(plain: bytes) -> bytes:
