@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 from cowork import config
 from cowork.config import (
+    Attach,
+    Background,
     Bind,
     Config,
     Limits,
     Network,
+    Notify,
     Sandbox,
     Watched,
     identity,
@@ -82,6 +85,8 @@ def test_without_a_file_the_defaults_hold(place: Place) -> None:
         isolation="any", network=Network(default="open", allow=None, proxy=None),
         limits=Limits(memory=None, tasks=None),
         sandbox=Sandbox(ro=(), rw=(), disable=(), allow_home=False, protect=True),
+        background=Background(backend="host", history=256 * 1024**2), attach=Attach(detach_keys="ctrl-\\ d"),
+        notify=Notify(command=(), on=("blocked", "done", "failed")),
     )  # fmt: skip
 
 
@@ -102,12 +107,23 @@ def test_all_there_is(place: Place) -> None:
         [limits]
         memory = "4G"
         tasks = 512
+        [background]
+        backend = "auto"
+        history = "1G"
+        [attach]
+        detach-keys = 'ctrl-\\ x'
+        [notify]
+        command = ["notify-send", "{name}"]
+        on = ["blocked"]
         """
     ) == Config(
         isolation="required",
         network=Network(default="api", allow=("pypi.org", "*.example.org"), proxy="http://proxy.example:3128"),
         sandbox=Sandbox(ro=("/opt/tools", Bind("/srv/a", "/mnt/a")), disable=("/tmp",), allow_home=True, protect=False),
         limits=Limits(memory=4 * 1024**3, tasks=512),
+        background=Background(backend="auto", history=1024**3),
+        attach=Attach(detach_keys="ctrl-\\ x"),
+        notify=Notify(command=("notify-send", "{name}"), on=("blocked",)),
     )
 
 
@@ -148,6 +164,12 @@ def test_no_names_are_not_the_same_as_none_given(place: Place) -> None:
         ("[limits]\ntasks = 4194305", 2, "limits.tasks", "a number from 1 to 4194304"),
         ("[limits]\ntasks = true", 2, "limits.tasks", "a number from 1 to 4194304"),
         ("limits = []", 1, "limits", "a table"),
+        ('[background]\nbackend = "kvm"', 2, "background.backend", '"auto", "bwrap" or "host"'),
+        ('[background]\nhistory = "3M"', 2, "background.history", "at least 4 MiB"),
+        ("[background]\nhistory = 1.5", 2, "background.history", "at least 4 MiB"),
+        ("[attach]\ndetach-keys = 5", 2, "attach.detach-keys", "keys such as"),
+        ('[notify]\ncommand = "notify-send"', 2, "notify.command", "a program and its arguments"),
+        ('[notify]\non = ["idle"]', 2, "notify.on[0]", 'a list of "blocked", "done" and "failed"'),
     ],
 )
 def test_a_value_that_makes_no_sense(place: Place, content: str, line: int, key: str, allowed: str) -> None:
@@ -165,7 +187,7 @@ def test_a_value_that_makes_no_sense(place: Place, content: str, line: int, key:
         ("[sandbox]\nallow_home = true", "sandbox.allow_home", "did you mean sandbox.allow-home?"),
         ("[limits]\nmem = 5", "limits.mem", ""),
         ("[workers.mail]\ndir = '/x'", "workers", ""),
-        ("[notify]\nto = 'x'", "notify", ""),
+        ("[nowhere]\nto = 'x'", "nowhere", ""),
         ("[network]\nzzz = 1", "network.zzz", "remove network.zzz"),
         ('"a\\nb" = 1', '"a\\nb"', 'remove "a\\nb"'),
         ('[sandbox]\n"allow-home " = 1', 'sandbox."allow-home "', "did you mean sandbox.allow-home?"),
