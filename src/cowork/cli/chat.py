@@ -99,6 +99,11 @@ class View:
         return approvals.digest(next(iter(prompts.values()))) if prompts else None
 
     @property
+    def results(self) -> int:
+        """How many turns have ended."""
+        return self._progress.conversation.results
+
+    @property
     def in_turn(self) -> bool:
         """Whether there is something to interrupt."""
         return self._progress.conversation.phase in ("working", "blocked")
