@@ -36,16 +36,30 @@ def group() -> Iterator[str]:
                 os.rmdir(folder)
 
 
-def test_a_stopped_service_leaves_the_session_alone(place: Place, group: str) -> None:
+def run(place: Place, group: str, scenario: str) -> dict[str, str]:
+    """What a scenario has seen."""
     environment = {**place.environment(), "PYTHONPATH": f"{SUPPORT.parents[1] / 'src'}:{SUPPORT.parents[1]}"}
     done = subprocess.run(
         ["unshare", "--mount", "sh", str(SUPPORT / "user_manager.sh"), group, sys.executable, "-m",
-         "tests.support.scope_scenario"],
+         "tests.support.scope_scenario", scenario],
         env=environment, cwd=SUPPORT.parents[1], capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     place.end_processes()
-    seen = json.loads(done.stdout)
+    seen: dict[str, str] = json.loads(done.stdout)
+    return seen
+
+
+def test_sessions_from_the_shell_are_in_a_scope_of_their_own(place: Place, group: str) -> None:
+    seen = run(place, group, "shell")
+    assert ".scope/cowork-" in seen["first"]
+    assert ".scope/cowork-" in seen["second"]
+    assert seen["first"] != seen["second"], "one cgroup per session"
+    assert seen["first"].rpartition("/")[0] == seen["second"].rpartition("/")[0], "one zygote"
+
+
+def test_a_stopped_service_leaves_the_session_alone(place: Place, group: str) -> None:
+    seen = run(place, group, "daemon")
     assert seen["daemon"].endswith("/cowork-test.service")
     assert ".scope/cowork-" in seen["child"]
     assert seen["stray"] == seen["child"], "one cgroup per session"

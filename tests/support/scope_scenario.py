@@ -1,5 +1,5 @@
-"""Run beside a systemd user manager (user_manager.sh): the daemon is a service, is stopped with all its cgroup, and
-the session lives on. Prints what it saw as one JSON object."""
+"""Run beside a systemd user manager (user_manager.sh): who starts a session is a service, is stopped with all its
+cgroup, and the session lives on. Prints what it saw as one JSON object."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ from tests.support.daemon import alive, wait_for
 SOCKET = Path(os.environ["HOME"]) / "x.sock"
 
 
-def start_daemon() -> None:
-    """As a transient service; what a service's cgroup holds ends with it."""
+def as_service(*options: str, command: list[str]) -> str:
+    """Run a command as a transient service, whose cgroup's processes end with it; what it prints with ``--pipe``."""
     names = ("HOME", "PATH", "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_DATA_HOME", "PYTHONPATH", "COWORK_TEST_TAG")
     settings = [f"--setenv={name}={os.environ[name]}" for name in names]
+    return subprocess.run(
+        ["systemd-run", "--user", "--quiet", *options, *settings, *command], check=True, stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, text=True,
+    ).stdout  # fmt: skip
+
+
+def start_daemon() -> None:
+    """The daemon as a service."""
     command = [sys.executable, "-m", "cowork", "serve", "--backend", "host", "--socket", str(SOCKET)]
-    subprocess.run(["systemd-run", "--user", "--quiet", "--unit=cowork-test", *settings, *command], check=True)
+    as_service("--unit=cowork-test", command=command)
     wait_for(SOCKET.exists, "the daemon's socket")
 
 
@@ -31,8 +39,21 @@ def cgroup_of(pid: int) -> str:
     return next(line[3:] for line in lines if line.startswith("0::"))
 
 
-def main() -> None:
-    """The whole story."""
+def from_the_shell() -> None:
+    """Sessions that a service starts live on when it has ended, with all that its cgroup held."""
+    cowork = [sys.executable, "-m", "cowork"]
+    first, second = (
+        as_service("--pipe", "--wait", "--collect", command=[*cowork, "bg", "-q", "--", "sleep", "1000"]).strip()
+        for _ in range(2)
+    )
+    shown = subprocess.run([*cowork, "ps", "--json"], check=True, capture_output=True, text=True).stdout
+    pids = {one["id"]: one["pid"] for one in json.loads(shown)["sessions"]}
+    print(json.dumps({"first": cgroup_of(pids[first]), "second": cgroup_of(pids[second])}))
+    subprocess.run([*cowork, "kill", "--all"], check=True, stdout=subprocess.DEVNULL)
+
+
+def of_the_daemon() -> None:
+    """The daemon's sessions live on when its service is stopped."""
     start_daemon()
     with Client(SOCKET) as client:
         client.subscribe()
@@ -63,4 +84,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     signal.alarm(60)
-    main()
+    {"shell": from_the_shell, "daemon": of_the_daemon}[sys.argv[1]]()

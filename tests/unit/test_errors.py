@@ -23,7 +23,8 @@ def test_all_errors_are_of_one_tree() -> None:
     [
         (errors.RpcError("x"), 1), (errors.HolderError("x"), 1), (errors.ConfigError("x"), 2),
         (errors.NotRunning("x"), 3), (errors.NotFound("x"), 4), (errors.PolicyError("x"), 6),
-        (errors.UnknownMethod("x"), 1),
+        (errors.UnknownMethod("x"), 1), (errors.Blocked("x"), 5), (errors.NotTaken("x"), 7),
+        (errors.TimedOut("x"), 124),
     ],
 )  # fmt: skip
 def test_exit_statuses(error: CoworkError, status: int) -> None:

@@ -21,6 +21,13 @@ def test_the_defaults() -> None:
     )  # fmt: skip
 
 
+def test_what_belongs_to_sessions_from_the_shell_is_not_among_the_clients_trees() -> None:
+    where = resolve({"HOME": "/home/u"})
+    assert where.homes == Path("/home/u/.local/share/cowork/homes")
+    assert where.worktrees == Path("/home/u/.local/share/cowork/worktrees")
+    assert where.trees not in (*where.homes.parents, *where.worktrees.parents)
+
+
 def test_the_xdg_folders() -> None:
     env = {"HOME": "/h", "XDG_STATE_HOME": "/st", "XDG_DATA_HOME": "/da", "XDG_RUNTIME_DIR": "/run/user/7"}
     paths = resolve(env)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cowork.backends.environment import CREDENTIALS, TOKEN, child_environment
+from cowork.backends.environment import CREDENTIALS, TOKEN, callers_environment, child_environment
 
 Env = dict[str, str]
 Asked = dict[str, str | None]
@@ -78,3 +78,17 @@ def test_rules(inherited: Env, requested: Asked, token: str) -> None:
         assert held, "a session without any credential although there was one"
     if TOKEN in env and TOKEN not in requested and TOKEN not in inherited:
         assert held == [TOKEN], "two credentials beside each other"
+
+
+@pytest.mark.parametrize(
+    ("environ", "left_out"),
+    [
+        ({"A": "1", "EMPTY": "", "LD_PRELOAD": "x", "PYTHONPATH": "p", "VIRTUAL_ENV": "v"}, set()),
+        ({"CLAUDE_CODE_USE_BEDROCK": "1", "CLAUDE_CONFIG_DIR": "/c"}, set()),
+        ({"NOTIFY_SOCKET": "n", "LISTEN_FDS": "1", "A": "1"}, {"NOTIFY_SOCKET", "LISTEN_FDS"}),
+        ({"CLAUDECODE": "1", "CLAUDE_CODE_ENTRYPOINT": "cli", "CLAUDE_CONFIG_DIR": "/c", TOKEN: "t"},
+         {"CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT"}),
+    ],
+)  # fmt: skip
+def test_a_callers_environment(environ: Env, left_out: set[str]) -> None:
+    assert callers_environment(environ) == {k: v for k, v in environ.items() if k not in left_out}

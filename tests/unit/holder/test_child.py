@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import termios
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,3 +86,23 @@ def test_the_cgroup_is_entered_before_the_exec(tmp_path: Path) -> None:
     (tmp_path / "cgroup.procs").write_text("")
     assert finish(child.start(SPEC, str(tmp_path))) == 0
     assert (tmp_path / "cgroup.procs").read_text() == "0"
+
+
+def test_limits_are_those_that_were_asked_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    core = resource.getrlimit(resource.RLIMIT_CORE)
+    wanted = [(resource.RLIMIT_NOFILE, 77, hard), (resource.RLIMIT_CORE, *core)]
+    spec = SPEC._replace(argv=["sh", "-c", "ulimit -S -n; ulimit -H -n"], executable="/bin/sh", rlimits=wanted)
+    assert child._other_limits(spec) == wanted[:1]
+    assert child._other_limits(StartSpec.decode(spec.encode())) == wanted[:1], "also after its way as JSON"
+    started = child.start(spec, None)
+    os.set_blocking(started.stdout, True)
+    with os.fdopen(os.dup(started.stdout)) as out:
+        assert out.read().split() == ["77", "unlimited" if hard == resource.RLIM_INFINITY else str(hard)]
+    finish(started)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
+
+
+def test_a_limit_that_cannot_be_set_is_no_hindrance() -> None:
+    spec = SPEC._replace(argv=["true"], executable="/bin/true", rlimits=[(resource.RLIMIT_NOFILE, 2**40, 2**40)])
+    assert finish(child.start(spec, None)) == 0

@@ -106,3 +106,15 @@ def test_an_end_that_comes_before_an_answer_is_kept(pair: tuple[BlockingClient, 
     holder.sendall(m.pack(m.EXIT, b'{"exitCode": 5}') + m.pack(m.REFUSED, m.U64.pack(1) + b"ended"))
     assert client.write(b"x") == "ended"
     assert client.wait().exit_code == 5
+
+
+def test_one_may_be_less_patient_for_a_moment(pair: tuple[BlockingClient, socket.socket]) -> None:
+    client, holder = pair
+    for patience in (0, 0.01):
+        with pytest.raises(TimeoutError):
+            client.receive(patience)
+    holder.sendall(m.pack(m.NOTE, m.U64.pack(7)) * 2)
+    assert client.receive(5) == (m.NOTE, m.U64.pack(7))
+    assert client.receive(0) == (m.NOTE, m.U64.pack(7))
+    holder.sendall(m.pack(m.STATUS, STATUS))
+    assert client.status().pid == 5, "and patient again"

@@ -10,7 +10,7 @@ import pytest
 from cowork.errors import NotFound
 from cowork.holder import files
 from cowork.sessions.directory import SessionDirectory, list_sessions, tree_size
-from cowork.sessions.record import ExitRecord, RecordError, SessionRecord
+from cowork.sessions.record import ExitRecord, RecordError, SessionRecord, StopRecord
 
 ID = "abcdefghijkl"
 ASKED = SessionRecord(id=ID, kind="shell", name="n")
@@ -65,6 +65,15 @@ def test_the_end_is_recorded(tmp_path: Path) -> None:
     (directory.path / "exit.json").write_text("{")
     with pytest.raises(RecordError):
         directory.exit()
+
+
+def test_who_asked_for_the_end(tmp_path: Path) -> None:
+    directory = created(tmp_path)
+    assert directory.stop() is None
+    directory.write_stop(StopRecord(asked=5.0, signal="SIGTERM"))
+    assert directory.stop() == StopRecord(asked=5.0, signal="SIGTERM")
+    (directory.path / "stop.json").write_text("{")
+    assert directory.stop() is None
 
 
 def test_a_damaged_child_record_is_as_good_as_none(tmp_path: Path) -> None:

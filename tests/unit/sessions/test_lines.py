@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_every_line_is_seen_once_from_wherever_one_goes_on(
                 seen.append(line)
             position = lines.position
         assert seen == expected
+        reader.close()
+
+
+@given(st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.text("ab\n", max_size=9)), max_size=12), st.data())
+def test_whoever_stops_at_a_line_goes_on_behind_it(pieces: list[tuple[int, str]], data: st.DataObject) -> None:
+    with short_folder() as folder:
+        reader = spool(folder, *((stream, text.encode()) for stream, text in pieces if text))
+        whole, rest = read_all(reader)
+        lines, seen = LineReader(reader), []
+        for wanted in data.draw(st.lists(st.integers(1, 4), max_size=8)):
+            seen += [line for _, line in itertools.islice(lines.lines(reader.end()), wanted)]
+        seen += [line for _, line in lines.lines(reader.end())]
+        assert seen == whole
+        assert (lines.rest(), lines.position) == (rest.rest(), rest.position)
         reader.close()
 
 

@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from cowork.holder import ladder
-from cowork.sessions.steps import UnknownSignal, for_signal, parse_signal, speaks_stream_json
+from cowork.sessions.record import SessionRecord
+from cowork.sessions.steps import UnknownSignal, converses, for_signal, parse_signal, speaks_stream_json
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,10 @@ def test_term_for_a_stream_json_claude_is_an_interrupt_first() -> None:
 )
 def test_speaks_stream_json(argv: list[str], expected: bool) -> None:
     assert speaks_stream_json(argv) is expected
+
+
+def test_a_conversation_is_no_terminal() -> None:
+    argv = ["claude", "--output-format=stream-json"]
+    assert converses(SessionRecord(id="a", kind="shell", name="n", argv=argv))
+    assert not converses(SessionRecord(id="a", kind="shell", name="n", argv=argv, terminal=True))
+    assert not converses(SessionRecord(id="a", kind="shell", name="n", argv=["claude"]))
