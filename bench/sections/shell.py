@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pty
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -146,11 +145,14 @@ def measure_attach(harness: Harness, spec: Spec) -> Result:
 
 
 def _attach(person: Person, session: str) -> float:
-    pid, master = pty.fork()
-    if pid == 0:
-        command = person.command("attach", session)
-        os.execve(command[0], command, {**person.environment, "TERM": "xterm"})
+    # Not pty.fork: this process is large, and its copy would be measured.
+    master, slave = os.openpty()
     began = perf_counter()
+    running = subprocess.Popen(
+        person.command("attach", session), env={**person.environment, "TERM": "xterm"}, stdin=slave, stdout=slave,
+        stderr=slave, start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
     seen = b""
     while MARK not in seen:
         seen = seen[-len(MARK) :] + os.read(master, 65536)
@@ -162,7 +164,7 @@ def _attach(person: Person, session: str) -> float:
     except OSError:
         pass  # its side is closed
     os.close(master)
-    os.waitpid(pid, 0)
+    running.wait()
     return took
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 _LONGEST = 4096
 """Longest sequence that may change a mode, bytes. Only titles come anywhere near."""
@@ -24,7 +24,7 @@ _SWITCHES = {
 }  # fmt: skip
 """Modes that are just on or off, and what they are at first."""
 _ANSWERED = (b"?1004", b"?2048")
-"""Those of them that terminals answer when they are set: with the focus, with the size."""
+"""Those of them that terminals answer when they are set: with the focus, and with the size."""
 
 _FINALS = b"@ABCDEFGHIJKLMPSTXZ^`abdefghlmrsu"
 """What control sequences end with that change the screen or a mode, and that no terminal answers."""
@@ -63,8 +63,6 @@ _LASTING = _compile(
 
 The most frequent sequences are passed over at once. Those with control characters in them are, too: nobody writes them.
 """
-# Apart, because a pattern that begins with one certain byte is searched for twenty times as fast.
-_LASTING_OR_SHIFT = _compile(rb"[\x0e\x0f]|" + _LASTING.pattern)
 _SEQUENCE = _compile(
     rb"""
     \x1b (?! \[[0-9;:]*+[FINALS] ) (?P<controls>[CONTROLS]*+) (?:
@@ -80,7 +78,7 @@ _SEQUENCE = _compile(
 """Every sequence that is not harmless at first sight, also one that is broken off by something else."""
 _CLEAR = re.compile(rb"\x1b(?:c|\[[0-9;]*+[HJf](?:\x1b\[[0-9;]*+[HJf])*+)")
 """A full reset, or moves to a place and erasures one behind the other."""
-_TO_MAIN = re.compile(rb"\x1b\[\?(?:[0-9]*;)*(?:47|1047|1049)(?:;[0-9]*)*l")
+_TO_MAIN = re.compile(rb"\x1b\[\?(?=[0-9;]*+l)(?:[0-9]*;)*(?:47|1047|1049)(?:;[0-9]*)*l")
 _SURE = re.compile(rb"\r\n?|\n|\x1b\\|(?=\x1b)")
 """The first place that is within no sequence and no character, whatever stood in front of it."""
 _C1 = re.compile(rb"\xc2([\x90\x98\x9a-\x9f])")
@@ -98,17 +96,17 @@ _ENDS = {
     39: (38,), 49: (48,), 54: (51,), 55: (53,), 59: (58,), 75: (73,),
 }  # fmt: skip
 
-# The same without their numbers, and those with other signs in them.
+# Control sequences without their numbers.
 _HARMLESS = frozenset(
     {b"[%c" % final for final in _FINALS}
-    | {b"[?%c" % final for final in b"hlrsJKW"}
-    | {b"[>m", b"[>n", b"[>u", b"[<u", b"[=u", b"[!p", b"[ q", b"[ @", b"[ A", b'["q', b"['}", b"['~"}
-    | {b"[$r", b"[$t", b"[$v", b"[$x", b"[$z", b"[${", b"[*x", b"[#p", b"[#q", b"[#{", b"[#}"}
+    | {b"[?h", b"[?l", b"[?J", b"[?K", b"[?W", b"[>m", b"[>n", b"[>u", b"[<u", b"[=u", b"[!p", b"[ q", b"[ @", b"[ A"}
+    | {b'["q', b"['}", b"['~", b"[$r", b"[$t", b"[$v", b"[$x", b"[$z", b"[${", b"[*x", b"[#p", b"[#q", b"[#{", b"[#}"}
 )
 _HARMLESS_OSC = re.compile(rb"\](?:(?:[0128]|66);|(?:[45]|1[0-9]|10[45]|11[0-9])[;\x07\x1b][^?]*\Z)")
 """Titles, links and sized text; colours that are set rather than asked for."""
 _SIXEL = re.compile(rb"P[0-9;]*q")
 _LEFT_OUT = (b"1004", b"2048", b"2026")
+"""Modes that are answered, and synchronised updates."""
 _NOT_OBEYED = bytes(byte for byte in range(256) if not 0x08 <= byte <= 0x0F)
 """All but the control characters that have an effect, of which BEL and ENQ are left out."""
 _IGNORED = bytes((*range(0x20), 0x7F))
@@ -186,7 +184,7 @@ class Modes:
         if len(self._held) > _LONGEST:
             self._held = self._held[:2] + b"?<"  # Whatever follows, it means nothing.
         painted = 0
-        lasting = _LASTING_OR_SHIFT if b"\x0e" in data or b"\x0f" in data else _LASTING
+        lasting = _lasting_or_shift() if b"\x0e" in data or b"\x0f" in data else _LASTING
         for found in lasting.finditer(data):
             if found.end() - found.start() <= _LONGEST:
                 self._pen.paint(data[painted : found.start()])
@@ -198,13 +196,12 @@ class Modes:
         """What puts a fresh terminal in these modes."""
         top, bottom = self._region
         region = b"\x1b[%d;%dr" % (top, bottom) if bottom else b"\x1b[%dr" % top if top > 1 else b""
+        main, saved = (self._saved.get(screen, _Pen()).restore() for screen in (False, self._alternate))
         parts = [region, _stacked(self._keyboards[False])]
-        for alternate in (False, True)[: 1 + self._alternate]:
-            saved = self._saved.get(alternate, _Pen()).restore()
-            if alternate < self._alternate:
-                parts += [saved, b"\x1b[?1049h", _PLAIN if saved else b"", _stacked(self._keyboards[True])]
-            elif saved:
-                parts += [saved, b"\x1b7", _PLAIN]
+        if self._alternate:
+            parts += [main, b"\x1b[?1049h", _PLAIN if main else b"", _stacked(self._keyboards[True])]
+        if saved:
+            parts += [saved, b"\x1b7", _PLAIN]
         parts += [
             self._pen.restore(),
             *(b"\x1b[%b%c" % (mode, b"hl"[_SWITCHES[mode]]) for mode in self._switches),
@@ -218,7 +215,7 @@ class Modes:
     def undo(self) -> bytes:
         """What puts a terminal that is in these modes, and in whatever colours, back to what a shell expects.
 
-        The cursor stays where it is, or is where it was before the alternate screen. The title stays.
+        The cursor stays where it is, or goes where it was before the alternate screen. The title stays.
         """
         main = deepcopy(self)
         parts = [b"\x18\x1b\\" if self._held else b"", b"\x1b[?2026l"]
@@ -229,8 +226,7 @@ class Modes:
             _unstacked(self._keyboards[False]),
             b"\x1b(B\x0f\x1b[m",
             b"\x1b)B" if main._pen.charsets[b")"] != b"B" else b"",
-            # The region moves the cursor, and so does origin mode, which would be restored with it: then the last
-            # line must do.
+            # Both move the cursor, which can be saved, but origin mode with it: then the last line must do.
             b"\x1b[?6l\x1b[r\x1b[999H\x1b7" if main._pen.origin else b"\x1b7\x1b[r\x1b8",
             *(b"\x1b[%b%c" % (mode, b"lh"[on]) for mode, on in _SWITCHES.items() if mode != b"?12"),
             b"\x1b>",
@@ -333,67 +329,65 @@ class Modes:
 
 
 def replay(tail: bytes, modes_before: Modes | None, *, complete: bool) -> bytes:
-    """What a terminal is sent, before live output, so that it shows what the program showed.
+    """What a terminal is sent, in front of live output, so that it shows what the program showed.
 
-    ``tail`` is the newest output; ``modes_before``, which is left as it is, was fed all that is known of what came
-    before. ``complete``: nothing did.
+    ``tail`` is the newest output. ``modes_before`` was fed what is known of the output in front of it, up to its first
+    byte, and is left as it is. ``complete``: there was none.
 
-    The terminal is cleared and put in the modes in force where the replay begins. That is the last place in front of
-    which nothing can be seen any more, not by scrolling back either: behind a full reset (ESC c), or at a clear of the
-    screen and its history (CSI 2J, 3J and home) that the main screen got. Failing that, all of ``tail`` is replayed,
-    from the first place that is sure to be within no sequence. A clear that leaves the history is no such place, since
-    what it cleared can be scrolled back to; nor is the beginning of an alternate screen, since the main screen
-    is seen again behind it. Yet if ``tail`` has nothing of the main screen, its last clear of the alternate one is.
-    Wherever it begins, the screen is right if a clear, or an alternate screen's beginning, is in the replay.
+    The terminal is cleared, and put in the modes in force where the replay begins. That is the last place in front of
+    which nothing can be seen any more, nor scrolled back to: behind a full reset (ESC c), or at a clear of the main
+    screen and its history (CSI 2J and 3J and a move). Failing that, it is where ``tail`` begins, or the first place in
+    it that is sure to be within no sequence. A clear that leaves the history is no such place, and the beginning of
+    an alternate screen is none either, as the main screen comes back. But if there is nothing of the main screen up to
+    the last clear of the alternate one, then this clear is. What is shown is right if ``tail`` is complete or has a
+    clear of the screen that is shown, but for a cursor or tab stop that was saved before.
 
-    Whatever a terminal answers is left out, since the answer would be typed into the session; so is what does more
-    than to show something (bells, notifications, the clipboard, the window's size), synchronised updates, and any
-    sequence that is not known to be harmless. Of pictures only sixels are kept. What the end has cut off is left
-    in place, since live output goes on with it.
+    Left out is what a terminal answers, since the answer would be typed into the session; what does more than show
+    something (bells, notifications, the clipboard, changes of the window); synchronised updates; pictures other than
+    sixels; and all that is not known. A sequence that the end has cut off stays, as its rest comes live.
     """
     modes = Modes() if modes_before is None else deepcopy(modes_before)
-    data, modes._held = modes._held + tail, b""
-    if modes_before is None and not complete:
-        sure = _SURE.search(data)
-        data = data[sure.end() :] if sure else b""
-    data = _seven_bit(data)
+    if not complete and modes == Modes():  # Nothing is known, or as good as nothing.
+        sure = _SURE.search(tail)
+        tail = tail[sure.end() :] if sure else b""
+    data, modes._held = _seven_bit(modes._held + tail), b""
     end = _finished(data)
-    begin, modes = _beginning(data[:end], modes)
-    after = deepcopy(modes)
-    after.feed(data[begin:end])
+    begin = _beginning(data[:end], deepcopy(modes))
+    modes.feed(data[:begin])
     shown = _SEQUENCE.sub(_harmless, modes.restore() + data[begin:end])
-    # These are answered with what is so at that time, which a program that has set them expects at any time.
-    asked = b"".join(b"\x1b[%bh" % mode for mode in _ANSWERED if mode in after._switches)
+    modes.feed(data[begin:end])
+    # A program that has set these expects the answers at any time.
+    asked = b"".join(b"\x1b[%bh" % mode for mode in _ANSWERED if mode in modes._switches)
     return (_CLEARED + shown + asked + data[end:]).translate(None, b"\x05\x07")
 
 
-def _beginning(data: bytes, modes: Modes) -> tuple[int, Modes]:
-    """Where in ``data`` a replay begins, and the modes there; ``modes``, which is changed, are those in front of it."""
-    begin, there, fed = 0, deepcopy(modes), 0
+def _beginning(data: bytes, modes: Modes) -> int:
+    """Where in ``data`` a replay begins; ``modes`` are those in front of it, and are changed."""
+    begin = fed = 0
     main = _TO_MAIN.search(data) if modes._alternate else None
     only_alternate = 0 if not modes._alternate else main.start() if main else len(data)
     for found in _CLEAR.finditer(data):
-        if found[0] == b"\x1bc":
-            begin, there, only_alternate = found.end(), Modes(), 0
-        elif b"\x1b[2J" in found[0] and (b"H" in found[0] or b"f" in found[0]):
-            modes.feed(data[fed : found.start()])
-            fed = found.start()
-            if fed < only_alternate or (b"\x1b[3J" in found[0] and not modes._alternate):
-                begin, there = fed, deepcopy(modes)
-    there._held = b""
-    return begin, there
+        start, cleared = found.start(), found[0]
+        if cleared == b"\x1bc":
+            begin, only_alternate = found.end(), 0
+        elif b"\x1b[2J" in cleared and (b"H" in cleared or b"f" in cleared):
+            modes.feed(data[fed:start])
+            fed = start
+            if start < only_alternate or (b"\x1b[3J" in cleared and not modes._alternate):
+                begin = start
+    return begin
 
 
 def _harmless(found: re.Match[bytes]) -> bytes:
     """What is sent of a sequence: all of it or nothing, and the control characters that were within it."""
-    kind, sequence = found.lastgroup or "controls", found[found.lastgroup or "controls"]
-    sent = b""
+    kind = found.lastgroup or "controls"
+    sequence, controls, sent = found[kind], found["controls"], b""
     if kind == "osc" and _HARMLESS_OSC.match(sequence):
+        # It may end with BEL, which is taken out everywhere.
         sent = b"\x1b%b\x1b\\" % sequence.removesuffix(b"\x07").removesuffix(b"\x1b\\")
     elif kind == "dcs" and _SIXEL.match(sequence):
         sent = b"\x1b" + sequence
-    controls = found["controls"]
-    if kind in ("csi", "escape", "aborted"):
+    elif kind in ("csi", "escape", "aborted"):
         controls += sequence
         plain = sequence.translate(None, _IGNORED)
         if kind == "csi":
@@ -404,14 +398,21 @@ def _harmless(found: re.Match[bytes]) -> bytes:
 
 
 def _harmless_csi(plain: bytes) -> bytes:
-    """What is sent of a control sequence, which is here without its ESC."""
+    """What is sent of a control sequence, which is given without its ESC."""
     kind = plain.translate(None, b"0123456789:;")
     if kind in (b"[?h", b"[?l"):
-        modes = plain[2:-1].split(b";")
-        kept = [mode for mode in modes if mode.lstrip(b"0") not in _LEFT_OUT]
-        return b"\x1b[?%b%b" % (b";".join(kept), plain[-1:]) if kept else b""
+        modes = [mode for mode in plain[2:-1].split(b";") if mode.lstrip(b"0") not in _LEFT_OUT]
+        return b"\x1b[?%b%b" % (b";".join(modes), plain[-1:]) if modes else b""
+    # Saving and restoring the title is the one thing about windows that is harmless.
     title = kind == b"[t" and plain[1:-1].partition(b";")[0] in (b"22", b"23")
     return b"\x1b" + plain if title or kind in _HARMLESS else b""
+
+
+@cache
+def _lasting_or_shift() -> re.Pattern[bytes]:
+    # Apart, because a pattern that begins with one certain byte is searched for twenty times as fast; and only when
+    # it is wanted, because it takes milliseconds to compile.
+    return _compile(rb"[\x0e\x0f]|" + _LASTING.pattern)
 
 
 @lru_cache(maxsize=1024)

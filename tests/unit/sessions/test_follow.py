@@ -84,7 +84,12 @@ def test_runs_are_copied_to_whatever_takes_them(here: Place, kind: str) -> None:
     if kind == "pipe":
         source, target = os.pipe()
         os.set_blocking(target, False)
-        reader = threading.Thread(target=lambda: [found.extend(d) for d in iter(lambda: os.read(source, 65536), b"")])
+
+        def read() -> None:
+            while data := os.read(source, 65536):
+                found.extend(data)
+
+        reader = threading.Thread(target=read)
         reader.start()
     else:
         target = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if kind == "appended file" else 0))
@@ -108,5 +113,3 @@ def test_a_holder_that_is_killed_is_the_end(here: Place) -> None:
         assert follower.ended
         assert follower.exit is None
         follower.poll()
-
-
