@@ -11,31 +11,18 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
-import subprocess
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from cowork import config
 from cowork.errors import ConfigError
 from cowork.sessions.record import WorktreeRecord as Worktree
+from cowork.supervisor import git
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NAMED = 3
 """Files that a reason names."""
-_LOCAL = frozenset({
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_ATTR_SOURCE", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT",
-    "GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE",
-    "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE", "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX",
-    "GIT_QUARANTINE_PATH", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
-})  # fmt: skip
-"""Variables that speak of the caller's repository: those of ``git rev-parse --local-env-vars``, and three like them."""
-_FIXED = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-_SETTINGS = (
-    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "status.showUntrackedFiles=normal",
-)  # fmt: skip
-"""Settings for every call. The last one is for the look that ``git worktree remove`` itself takes."""
 _STATUS = ("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=dirty")
 """Submodules are not entered: git would heed their settings."""
 _STATES = {
@@ -46,18 +33,7 @@ _HEADS = {"MERGE_HEAD": "a merge", "CHERRY_PICK_HEAD": "a cherry-pick", "REVERT_
 """Names of commits that say it; not every format of references has files for them."""
 _SUBMODULE = "160000"
 """Mode of a folder that is a submodule."""
-_PATIENCE = 2.0
-"""Seconds that git gets to tidy up when we are interrupted."""
-
 _log = logging.getLogger(__name__)
-
-
-class _Refused(Exception):
-    """Git or the file system says no; the text is one printable line. ``status``: git's, None if it did not run."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class _Found(NamedTuple):
@@ -89,9 +65,9 @@ def uncommitted(folder: str) -> bool:
     """
     folder = os.path.abspath(folder)
     try:
-        inside = _line(folder, "rev-parse", "--is-inside-work-tree") == "true"
-        return inside and bool(_git(folder, *_STATUS))
-    except _Refused as e:
+        inside = git.line(folder, "rev-parse", "--is-inside-work-tree") == "true"
+        return inside and bool(git.run(folder, *_STATUS))
+    except git.Refused as e:
         _explain(e, folder)
 
 
@@ -128,7 +104,7 @@ def what_would_be_lost(tree: Worktree) -> list[str]:
     try:
         found = _find(tree)
         return _losses(tree, found) + _branch_losses(tree, found)
-    except (_Refused, OSError, ValueError) as e:
+    except (git.Refused, OSError, ValueError) as e:
         return [str(e)]
 
 
@@ -150,10 +126,10 @@ def remove(tree: Worktree, *, discard: bool = False) -> list[str]:
             return losses + branch
         if found.entry is not None:
             # Without --force git looks for changed and untracked files once more; twice removes a locked one.
-            _at(tree.repository, "worktree", "remove", *(["--force"] * 2 if discard else []), tree.path)
+            git.at(tree.repository, "worktree", "remove", *(["--force"] * 2 if discard else []), tree.path)
         if not branch:
             _remove_branch(tree, found)
-    except (_Refused, OSError, ValueError) as e:
+    except (git.Refused, OSError, ValueError) as e:
         return [str(e)]
     return []
 
@@ -162,10 +138,10 @@ def _plan(folder: str, place: Path, branch: str) -> tuple[Worktree, str]:
     """The worktree that is to be made, and where ``folder`` lies below its repository's uppermost folder."""
     path = os.path.join(os.path.realpath(place.parent), place.name)
     try:
-        repository = os.path.realpath(os.path.join(folder, _line(folder, "rev-parse", "--git-common-dir")))
-        inner = _line(folder, "rev-parse", "--show-prefix")
-        base = _commit(folder, "HEAD")
-    except _Refused as e:
+        repository = os.path.realpath(os.path.join(folder, git.line(folder, "rev-parse", "--git-common-dir")))
+        inner = git.line(folder, "rev-parse", "--show-prefix")
+        base = git.commit(folder, "HEAD")
+    except git.Refused as e:
         _explain(e, folder)
     if base is None:
         raise ConfigError(
@@ -186,8 +162,8 @@ def _plan(folder: str, place: Path, branch: str) -> tuple[Worktree, str]:
 
 def _may_be_branch(folder: str, name: str) -> bool:
     try:
-        return _line(folder, "check-ref-format", "--branch", name) == name  # of @{-1} it tells what that stands for
-    except _Refused:
+        return git.line(folder, "check-ref-format", "--branch", name) == name  # of @{-1} it tells what that stands for
+    except git.Refused:
         return False
 
 
@@ -224,8 +200,8 @@ def _make_branch(folder: str, tree: Worktree) -> None:
     """Make the branch and nothing else: whoever gets past this knows that it was not there and is ours."""
     try:
         # The empty last argument: only if there is no such reference yet.
-        _git(folder, "update-ref", "-m", "branch: Created from HEAD", _reference(tree), tree.base, "")
-    except _Refused as e:
+        git.run(folder, "update-ref", "-m", "branch: Created from HEAD", _reference(tree), tree.base, "")
+    except git.Refused as e:
         taken = _taken(folder, tree)
         problem = f"there is a branch {tree.branch} already" if taken else f"no branch {tree.branch} can be made: {e}"
         raise ConfigError(problem, hint="choose another name, or remove that branch") from None
@@ -233,26 +209,26 @@ def _make_branch(folder: str, tree: Worktree) -> None:
 
 def _taken(folder: str, tree: Worktree) -> bool:
     try:
-        return _commit(folder, _reference(tree)) is not None
-    except _Refused:
+        return git.commit(folder, _reference(tree)) is not None
+    except git.Refused:
         return False
 
 
 def _check_out(folder: str, tree: Worktree) -> None:
     """Make the worktree in its empty folder; if that fails, all that is there of it goes, and the branch, too."""
     try:
-        _git(folder, "worktree", "add", "--", tree.path, tree.branch)
+        git.run(folder, "worktree", "add", "--", tree.path, tree.branch)
     except BaseException as e:
         if left := remove(tree, discard=True):
             _log.warning("not all of the worktree %s is gone: %s", tree.path, "; ".join(left))
-        if isinstance(e, _Refused):
+        if isinstance(e, git.Refused):
             raise ConfigError(
                 f"no worktree can be made: {e}", hint=f"try: git -C {folder} worktree add FOLDER"
             ) from None
         raise
 
 
-def _explain(refusal: _Refused, folder: str) -> NoReturn:
+def _explain(refusal: git.Refused, folder: str) -> NoReturn:
     """Say why ``folder`` cannot be asked about."""
     if refusal.status is None:
         raise ConfigError(str(refusal), hint="install git, or leave out --worktree") from None
@@ -267,16 +243,16 @@ def _find(tree: Worktree) -> _Found:
     there, entry = _exists(tree.path), _entry(tree)
     if there:
         # Git finds its way by itself here, with all its tests (whose folder is it?), and has to end up in our place.
-        found = [_line(tree.path, "rev-parse", question) for question in ("--absolute-git-dir", "--git-common-dir")]
+        found = [git.line(tree.path, "rev-parse", question) for question in ("--absolute-git-dir", "--git-common-dir")]
         git_dir, repository = (os.path.realpath(os.path.join(tree.path, path)) for path in found)
         if entry is None or git_dir != os.path.realpath(entry) or repository != os.path.realpath(tree.repository):
-            raise _Refused(f"{config.shown(tree.path)} is no worktree of {config.shown(tree.repository)} any more")
+            raise git.Refused(f"{config.shown(tree.path)} is no worktree of {config.shown(tree.repository)} any more")
     else:
         # The setting forbids to come across a bare repository by chance; this one was chosen.
         asked = ("-c", "safe.bareRepository=all", "rev-parse", "--absolute-git-dir")
-        if os.path.realpath(_line(tree.repository, *asked)) != os.path.realpath(tree.repository):
-            raise _Refused(f"{config.shown(tree.repository)} is no repository any more")
-    return _Found(there, entry, _commit_at(tree.repository, _reference(tree)), _is_shared(tree))
+        if os.path.realpath(git.line(tree.repository, *asked)) != os.path.realpath(tree.repository):
+            raise git.Refused(f"{config.shown(tree.repository)} is no repository any more")
+    return _Found(there, entry, git.commit_at(tree.repository, _reference(tree)), _is_shared(tree))
 
 
 def _entry(tree: Worktree) -> str | None:
@@ -300,7 +276,7 @@ def _entry(tree: Worktree) -> str | None:
 def _is_shared(tree: Worktree) -> bool:
     ours = b"worktree " + os.fsencode(tree.path) + b"\n"
     wanted = b"branch " + os.fsencode(_reference(tree))
-    blocks = _at(tree.repository, "worktree", "list", "--porcelain").split(b"\n\n")
+    blocks = git.at(tree.repository, "worktree", "list", "--porcelain").split(b"\n\n")
     return any(wanted in block.split(b"\n") for block in blocks if not block.startswith(ours))
 
 
@@ -330,13 +306,13 @@ def _lock(entry: str) -> list[str]:
 
 def _under_way(entry: str) -> list[str]:
     found = [what for name, what in _STATES.items() if os.path.lexists(os.path.join(entry, name))]
-    found += [what for name, what in _HEADS.items() if _commit_at(entry, name) is not None]
+    found += [what for name, what in _HEADS.items() if git.commit_at(entry, name) is not None]
     return [f"{what} is under way" for what in dict.fromkeys(found)]
 
 
 def _commits_of_head(tree: Worktree, entry: str) -> list[str]:
     """Commits that HEAD alone leads to. On a branch it has none, whichever that is."""
-    count = _only_here(tree, _commit_at(entry, "HEAD"))
+    count = _only_here(tree, git.commit_at(entry, "HEAD"))
     return [f"{_commits(count)} that only its detached HEAD has"] if count else []
 
 
@@ -355,13 +331,13 @@ def _only_here(tree: Worktree, commit: str | None, *without: str) -> int:
     if commit is None or commit == tree.base:
         return 0
     others = ("--not", *without, "--branches", "--tags", "--remotes", "--")
-    return int(_at(tree.repository, "rev-list", "--count", commit, *others))
+    return int(git.at(tree.repository, "rev-list", "--count", commit, *others))
 
 
 def _files(tree: Worktree, entry: str) -> list[str]:
     """Files that HEAD does not have as they are."""
     kinds: dict[str, list[str]] = {"changed": [], "untracked": [], "ignored": []}
-    for line in _records(_at(entry, *_STATUS, "--ignored", work_tree=tree.path)):
+    for line in git.records(git.at(entry, *_STATUS, "--ignored", work_tree=tree.path)):
         kinds[{"??": "untracked", "!!": "ignored"}.get(line[:2], "changed")].append(line[3:])
     return [reason for kind, names in kinds.items() for reason in _named(kind, names)]
 
@@ -386,7 +362,7 @@ def _submodules(tree: Worktree, entry: str, known: list[_File]) -> list[str]:
 
 
 def _known_files(tree: Worktree, entry: str) -> list[_File]:
-    listed = _records(_at(entry, "ls-files", "-s", "-v", "-z", work_tree=tree.path))
+    listed = git.records(git.at(entry, "ls-files", "-s", "-v", "-z", work_tree=tree.path))
     parts = (line.partition("\t") for line in listed)
     return [_File(mark=what[0], mode=what[2:8], name=name) for what, _, name in parts]
 
@@ -400,10 +376,10 @@ def _remove_branch(tree: Worktree, found: _Found) -> None:
     if found.tip is None or found.shared:
         return
     # Without --no-deref a branch that only stands for another would take that one along.
-    _at(tree.repository, "update-ref", "--no-deref", "-d", _reference(tree), found.tip)
+    git.at(tree.repository, "update-ref", "--no-deref", "-d", _reference(tree), found.tip)
     try:
-        _at(tree.repository, "config", "--remove-section", f"branch.{tree.branch}")
-    except _Refused:
+        git.at(tree.repository, "config", "--remove-section", f"branch.{tree.branch}")
+    except git.Refused:
         pass  # most have no settings
 
 
@@ -418,7 +394,7 @@ def _clear(path: str) -> None:
             _make_writable(path)
             shutil.rmtree(path)
     except OSError as e:
-        raise _Refused(f"{config.shown(path)} cannot be removed: {e.strerror or e}") from None
+        raise git.Refused(f"{config.shown(path)} cannot be removed: {e.strerror or e}") from None
 
 
 def _make_writable(path: str) -> None:
@@ -442,89 +418,6 @@ def _exists(path: str) -> bool:
 
 def _reference(tree: Worktree) -> str:
     return f"refs/heads/{tree.branch}"
-
-
-def _commit(folder: str, name: str, *options: str) -> str | None:
-    """The commit that a name of the repository stands for, None if there is no such name."""
-    try:
-        return _line(folder, *options, "rev-parse", "--quiet", "--verify", name)
-    except _Refused as e:
-        if e.status == 1:
-            return None
-        raise
-
-
-def _commit_at(git_dir: str, name: str) -> str | None:
-    return _commit(git_dir, name, *_named_directly(git_dir, git_dir))
-
-
-def _at(git_dir: str, *arguments: str, work_tree: str | None = None) -> bytes:
-    """Run git on this git directory, whatever the files around it say."""
-    work_tree = work_tree or git_dir
-    return _git(work_tree, *_named_directly(git_dir, work_tree), *arguments)
-
-
-def _named_directly(git_dir: str, work_tree: str) -> tuple[str, str]:
-    # Both: the settings of a submodule's repository name a work tree that need not be there any more.
-    return f"--git-dir={git_dir}", f"--work-tree={work_tree}"
-
-
-def _line(folder: str, *arguments: str) -> str:
-    """What git answers on one line; a name in it may contain further ones."""
-    return os.fsdecode(_git(folder, *arguments).removesuffix(b"\n"))
-
-
-def _git(folder: str, *arguments: str) -> bytes:
-    """Run git in ``folder`` and return what it prints.
-
-    In a session (setsid) of its own it has no terminal to ask at, and all of it ends when we are interrupted.
-
-    Raises:
-        _Refused: it cannot be run, or fails.
-    """
-    env = {name: value for name, value in os.environ.items() if name not in _LOCAL} | _FIXED
-    try:
-        process = subprocess.Popen(
-            ["git", "-C", folder, *_SETTINGS, *arguments], env=env, cwd="/", start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise _Refused("git is not installed") from None
-    except OSError as e:
-        raise _Refused(f"git cannot be run: {e.strerror}") from None
-    with process:
-        try:
-            printed, errors = process.communicate()
-        except BaseException:
-            _end(process)
-            raise
-    if process.returncode != 0:
-        raise _Refused(f"git: {_last_words(errors) or f'ends with {process.returncode}'}", process.returncode)
-    return printed
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End git and what it has started. At SIGTERM it removes its lock files."""
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(_PATIENCE)
-    except (ProcessLookupError, subprocess.TimeoutExpired):
-        pass
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def _last_words(errors: bytes) -> str:
-    """The line of its messages with which git gives up, fit to be shown."""
-    lines = [line for line in errors.decode("utf-8", "backslashreplace").splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal: ", "error: "))] or lines
-    return config.shown(telling[-1].removeprefix("fatal: ").removeprefix("error: "))[1:-1] if telling else ""
-
-
-def _records(printed: bytes) -> list[str]:
-    return [os.fsdecode(record) for record in printed.split(b"\0") if record]
 
 
 def _named(what: str, names: list[str]) -> list[str]:

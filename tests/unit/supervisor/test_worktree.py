@@ -18,6 +18,7 @@ import pytest
 
 from cowork.errors import ConfigError
 from cowork.sessions.record import WorktreeRecord
+from cowork.supervisor import git as git_module
 from cowork.supervisor import worktree
 from cowork.supervisor.worktree import create, remove, uncommitted, what_would_be_lost
 from tests.support.holding import short_folder
@@ -283,7 +284,7 @@ def test_uncommitted(change: Callable[[Path], object], expected: bool, repositor
 def test_the_callers_variables_do_not_count(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = new_repository(tmp_path / "other")
     index = (other / ".git" / "index").read_bytes()
-    for name in worktree._LOCAL:
+    for name in git_module.LOCAL:
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
