@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
     from cowork.paths import Paths
 
+PERMISSION = "can_use_tool"
+"""What a tool that wants to run asks, and the model that asks the user; anything else wants an answer of its own."""
 _WIDTH = 200
 
 
 @click.command("approvals")
 @session_argument(required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
-@click.option("--watch", is_flag=True, help="Go on: each question as it comes; with --json all at every change.")
+@click.option("--watch", is_flag=True, help="Go on: each question when it comes; with --json all at every change.")
 def command(session: str | None, as_json: bool, watch: bool) -> int:
     """Show what SESSION (all sessions, if none is named) asks: permissions for tools, and questions.
 
@@ -34,16 +36,17 @@ def command(session: str | None, as_json: bool, watch: bool) -> int:
     was answered or withdrawn. What Claude Desktop answers itself is shown, too.
     """
     where = paths.resolve()
-    shown: set[str] = set()
+    directory = None if session is None else find(where, session)
+    shown: set[str] | None = None
     with Watch(where) as changes:
         while True:
-            found = pending(where) if session is None else of_session(where, find(where, session))
+            found = pending(where) if directory is None else of_session(where, directory)
             now = {one.id for one in found}
-            if as_json and (now != shown or not watch):
+            if as_json and now != shown:
                 output.json_line({"v": 1, "approvals": found})
             elif not as_json:
                 for one in found:
-                    if one.id not in shown:
+                    if shown is None or one.id not in shown:
                         click.echo("\n".join(lines(one)) + "\n")
             shown = now
             if not watch:
@@ -57,17 +60,20 @@ def command(session: str | None, as_json: bool, watch: bool) -> int:
 def lines(one: Approval) -> Iterator[str]:
     """A question in words, with what may be typed."""
     waiting = f", waiting for {output.age(one.asked)}" if one.asked else ""
-    yield click.style(one.id, bold=True) + f"  {harmless(one.name)}, in {harmless(one.cwd)}{waiting}"
+    yield output.styled(one.id, bold=True) + f"  {flat(one.name)}, in {flat(one.cwd)}{waiting}"
     yield from (f"  {harmless(line)}" for line in asked(one.request, _WIDTH))
     if one.reason:
         yield f"    because: {flat(one.reason)}"
     if not one.answerable:
         yield "  to be answered in Claude Desktop"
-    elif one.tool == QUESTION:
-        yield f"  cowork approve {one.id} --option NUMBER-OR-TEXT"
     else:
-        options = " [--option NUMBER]" if one.suggestions else ""
-        yield f"  cowork approve {one.id}{options}   or   cowork deny {one.id}"
+        if one.subtype != PERMISSION:
+            answer = " --input JSON"
+        elif one.tool == QUESTION:
+            answer = " --option NUMBER-OR-TEXT"
+        else:
+            answer = " [--option NUMBER]" if one.suggestions else ""
+        yield f"  cowork approve {one.id}{answer}   or   cowork deny {one.id}"
 
 
 def answered(one: Approval, verb: str, *, as_json: bool, where: Paths) -> None:
@@ -80,4 +86,5 @@ def answered(one: Approval, verb: str, *, as_json: bool, where: Paths) -> None:
     if as_json:
         output.json_line({"v": 1, "id": one.id, "answer": verb, "approval": one})
     else:
-        click.echo(f"{verb}: {summary(one.tool, msgspec.json.decode(one.input), _WIDTH)}")
+        about = one.tool if one.subtype == PERMISSION else one.subtype
+        click.echo(f"{verb}: {summary(about, msgspec.json.decode(one.input), _WIDTH)}")

@@ -16,10 +16,12 @@ from cowork.supervisor.approvals import allow
 @click.option("--input", "changed", metavar="JSON", help="Run the tool with this input instead.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
 def command(id: str, option: str | None, changed: str | None, as_json: bool) -> int:
-    """Allow what the question ID is about; 0 means that the session has taken the answer.
+    """Allow what a session asks for. ID is the question's, as cowork approvals shows it.
 
-    --option with the number of a suggestion (cowork approvals shows them) allows more than this once. For a question
-    that the session asks, --option is the answer: the number of one of its options, or any text.
+    --option with the number of a suggestion allows more than this once. Where it is the user who is asked something,
+    --option is the answer: the number of one of the options, or any text.
+
+    Exit status: 0 the session has taken the answer; 4 it asks this no more; 6 it is answered in Claude Desktop.
     """
     where = paths.resolve()
     answered(allow(where, id, option=option, changed=changed), "approved", as_json=as_json, where=where)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from cowork import paths
 from cowork.cli import output
@@ -19,39 +19,48 @@ class CommandBehindDashes(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See ``click.Command``."""
-        ctx.meta["command"] = ()
+        ctx.meta["command"], ctx.meta["dashes"] = (), "--" in args
         if "--" in args:
             at = args.index("--")
             ctx.meta["command"] = tuple(args[at + 1 :])
-            if not ctx.meta["command"]:
+            if not ctx.meta["command"] and not ctx.resilient_parsing:
                 raise click.UsageError("a command is missing behind --", ctx)
             args = args[:at]
         return super().parse_args(ctx, args)
 
 
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """A prompt is nobody's to complete; a command line consists of files for the most part."""
+    return [CompletionItem(incomplete, type="file")] if ctx.meta.get("dashes") else []
+
+
 @click.command("bg", cls=CommandBehindDashes, options_metavar="[OPTIONS]")
-@click.argument("prompt", nargs=-1, metavar="[PROMPT] [-- COMMAND...]")
+@click.argument("prompt", nargs=-1, metavar="[PROMPT] [-- COMMAND...]", shell_complete=_complete)
 @click.option("--name", default="", help="Name of the session; by default the first words of the prompt.")
 @click.option("--dir", "folder", type=click.Path(), default=None, help="Folder that it works in; by default this one.")
-@click.option("--backend", type=click.Choice(["auto", "host", "bwrap"]), help="Where it runs.")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "host", "bwrap"]),
+    help="Where it runs; by default what config.toml says, else host.",
+)
 @click.option("--worktree", is_flag=True, help="In a git worktree of its own, on a branch of its own.")
 @click.option("--tty", is_flag=True, help="On a terminal of its own, to be attached to.")
 @click.option("--model", help="Model for claude.")
 @click.option("--permission-mode", help="Permission mode for claude.")
-@click.option("--resume", metavar="CONVERSATION", help="Go on with a conversation of claude's.")
+@click.option("--resume", metavar="CONVERSATION", help="Id of a conversation of claude's to go on with.")
 @click.option("--claude-arg", "more", multiple=True, metavar="ARG", help="One more argument for claude; repeatable.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the id alone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
 def command(prompt: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> int:
-    """Start a session in the background.
+    """Start a session in the background, in this folder and with this environment.
 
     \b
-    cowork bg "fix the failing test"       claude with a prompt; "-" reads it from stdin
-    cowork bg --tty                        claude on a terminal; cowork attach shows it
-    cowork bg -- make check                any command, with this folder and environment
+    cowork bg "fix the failing test"   claude with a prompt; "-": from stdin
+    cowork bg --tty                    claude on a terminal, for cowork attach
+    cowork bg -- make check            any command
 
-    A session ends with neither this terminal nor the login. cowork ps lists it, wait waits for it, logs shows what it
-    printed, and approvals what it asks.
+    It goes on when this terminal is closed. cowork ps lists it, wait waits for it, logs shows what it printed, and
+    approvals what it asks.
     """
     where = paths.resolve()
     wanted = _wanted(prompt, click.get_current_context().meta["command"], **options)
@@ -100,7 +109,7 @@ def _wanted(
         )
     text = prompt[0] if prompt else None
     if text == "-":
-        text = sys.stdin.read()
+        text = output.stdin()
     if text is not None and not text.strip():
         raise ConfigError("the prompt is empty", hint='cowork bg "prompt"')
     return launch.Wanted(

@@ -18,9 +18,9 @@ def command(shell: str | None) -> int:
     """Print the completion script for SHELL (by default the one of $SHELL).
 
     \b
-    bash   cowork completion bash >~/.local/share/bash-completion/completions/cowork
-    zsh    cowork completion zsh  >~/.zfunc/_cowork     (~/.zfunc has to be in fpath)
-    fish   cowork completion fish >~/.config/fish/completions/cowork.fish
+    cowork completion bash >~/.local/share/bash-completion/completions/cowork
+    cowork completion zsh >~/.zfunc/_cowork     (~/.zfunc has to be in fpath)
+    cowork completion fish >~/.config/fish/completions/cowork.fish
     """
     from cowork.cli.main import group
 

@@ -30,5 +30,5 @@ def command(session: tuple[str, ...], as_json: bool) -> int:
         return 0
     rows = [(one.id, one.name, one.state, *map(output.size, (*use, sum(use)))) for one, use in every]
     output.table(("ID", "NAME", "STATE", "OUTPUT", "HOME", "WORKTREE", "ALL"), rows)
-    output.note(f"{output.size(sum(map(sum, used)))} in {len(rows)} sessions")
+    output.note(f"{output.size(sum(map(sum, used)))} in {len(rows)} session{'' if len(rows) == 1 else 's'}")
     return 0

@@ -29,7 +29,7 @@ _CODED = re.compile(
     rb"([0-9]{1,7})(?::([0-9]{0,7}))?(?::[0-9]*)?(?:;([0-9]{0,3})(?::([1-3]?))?(?:;[0-9:]*)?)?u"
     rb"|27;([0-9]{1,3});([0-9]{1,7})~)"
 )
-# The mouse, the window's focus, and the keys Caps Lock to Num Lock and Shift to ISO level 5 shift by themselves.
+# The mouse, the window's focus, and keys such as Shift and Caps Lock by themselves.
 _NO_KEY = re.compile(rb"\x1b\[(?:<[0-9;]*[Mm]|[IO]|57(?:35[89]|360|44[1-9]|45[0-4])[0-9:;]*u)")
 _UNFINISHED = re.compile(rb"\x1b\[([0-9]*)([:;][0-9:;]*)?")
 
@@ -81,7 +81,7 @@ def _parse_key(name: str) -> Key:
 
 
 class Detector:
-    """Finds ``keys`` (at least one) in what a person types.
+    """Finds ``keys`` (at least one) in what a person types, but not in what they paste.
 
     How far a sequence has come does not depend on how its bytes are cut into chunks, nor on whether they were held
     back. That matters where an Esc was passed on at once and turns out to have begun a key.
@@ -116,7 +116,7 @@ class Detector:
         data, gone = self._rest + data, self._gone
         out, at = [], 0
         if self._rest == b"\x1b" and data[1:2] != b"[" and not self._pasting:
-            self._typed, at = [], 1  # It was the key.
+            self._typed, at = [], 1  # Nothing went on with it, so it was the key.
         self._rest, self._gone = b"", 0
         while at < len(data):
             start = max(at, gone)

@@ -21,10 +21,10 @@ from cowork.supervisor.overview import look
 @click.option("-s", "--signal", "name", default="TERM", show_default=True, help="Name or number of the signal.")
 @click.option("--all", "every", is_flag=True, help="Every session that was started from the shell.")
 def command(session: tuple[str, ...], name: str, every: bool) -> int:
-    """End SESSIONs, and wait until they have ended.
+    """End SESSIONs, and wait until they have ended. Any other signal is sent, and nothing is waited for.
 
-    The signal goes to the whole process group; TERM, INT, HUP and QUIT are followed by KILL after 5 seconds. A claude
-    with a prompt gets INT first and 3 seconds to end its turn, since TERM in the middle of a tool call cuts off what it
+    It goes to the whole process group; TERM, INT, HUP and QUIT are followed by KILL after 5 seconds. A claude with a
+    prompt gets INT before TERM, and 3 seconds to end its turn: TERM in the middle of a tool call would cut off what it
     is writing down.
     """
     where = paths.resolve()

@@ -31,7 +31,7 @@ _NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 @session_argument()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what it prints, until it has ended.")
 @click.option("--since", type=click.IntRange(min=0), default=0, metavar="OFFSET", help="Begin at this byte.")
-@click.option("--raw", is_flag=True, help="The very bytes, also of a claude that speaks stream-json.")
+@click.option("--raw", is_flag=True, help="The very bytes, also of a claude with a prompt.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each piece, with its offset (docs/json.md).")
 @click.option("--network", is_flag=True, help="What its proxy allowed and denied, instead of its output.")
 def command(session: str, follow: bool, since: int, raw: bool, as_json: bool, network: bool) -> int:

@@ -70,7 +70,8 @@ def cli(arguments: Sequence[str]) -> int:
         return e.exit_code
     except click.Abort:
         return 130
-    except SystemExit:
-        # Outside standalone mode click ends the process in one case only: the reader of our output went away.
-        return 141
+    except SystemExit as e:
+        # Outside standalone mode click ends the process in two cases only: a shell was told how to complete a line,
+        # or the reader of our output went away.
+        return 141 if e.code else 0
     return result if isinstance(result, int) else 0

@@ -1,7 +1,7 @@
 """How results look: tables by rich on a terminal, plain columns when piped, one JSON object with --json.
 
-Results go to stdout; notes, progress and errors to stderr, so that a pipe gets results alone. Colours are rich's and
-click's to decide, and both hold to NO_COLOR.
+Results go to stdout; notes, progress and errors to stderr, so that a pipe gets results alone. In tables colours are
+rich's to decide, which holds to NO_COLOR; click does not, so a text is ``styled`` here.
 """
 
 from __future__ import annotations
@@ -21,19 +21,35 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from cowork.errors import CoworkError
+
 STATE_STYLES = {
     "blocked": "bold yellow", "working": "cyan", "starting": "cyan", "failed": "red", "unreadable": "red",
     "done": "green", "idle": "green", "stopped": "dim",
 }  # fmt: skip
 """How the first word of a state is shown on a terminal."""
-_NARROW = ("ID", "NAME", "STATE", "AGE", "LAST")
+_FOLDED = ("ISOLATION", "WHAT")
+"""Columns whose cells may take several lines on a terminal."""
+_GIVING_WAY = ("BACKEND", "TURNS", "LAST", "COST", "AGE")
+"""Columns that are left out, one after the other, where there is no room for those of several lines."""
+_ROOM = 24
+"""Columns of a terminal that such a cell should have."""
+_GAP = 2
 _SOON = 1.0
 """Seconds after which a person wants to know what is going on."""
 
 
 def json_line(value: object) -> None:
-    """One JSON value on one line of stdout."""
-    click.echo(msgspec.json.encode(value))
+    """One JSON value on one line of stdout. What is no text in a name or an argument is shown with U+FFFD."""
+    try:
+        line = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        import json
+
+        from cowork.wire.text import repair_json
+
+        line = repair_json(json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode())
+    click.echo(line)
 
 
 def note(text: str) -> None:
@@ -41,10 +57,18 @@ def note(text: str) -> None:
     click.echo(f"cowork: {text}", err=True)
 
 
+def reason(error: CoworkError | OSError) -> str:
+    """An error as a note has it: on one line, with what to do."""
+    if isinstance(error, OSError):
+        about = f"{error.filename}: " if error.filename is not None else ""
+        return f"{about}{error.strerror or error}"
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
 def hint(*commands: str) -> None:
     """What one may want to type next; only for a person who sees it."""
     if sys.stdout.isatty():
-        click.secho(f"  {'   '.join(commands)}", dim=True)
+        click.echo(styled(f"  {'   '.join(commands)}", dim=True))
 
 
 def color() -> bool:
@@ -52,12 +76,18 @@ def color() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def styled(text: str, **look: bool) -> str:
+    """A text as ``click.style`` makes it look, where stdout takes colours."""
+    return click.style(text, **look) if color() else text
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Rows under headers."""
     if sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(rich_table(headers, rows))
+        console = Console()
+        console.print(rich_table(headers, rows, console.width))
     else:
         click.echo(plain_table(headers, rows), nl=False)
 
@@ -71,22 +101,43 @@ def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """The same for a terminal: folded to its width, states in their colours."""
+def rich_table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Table:
+    """The same for a terminal of that width: what does not fit is folded or left out, states have their colours."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    out = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for header in headers:
-        out.add_column(header, overflow="fold", no_wrap=header in _NARROW)
+    out = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+    shown = _fitting(headers, rows, width)
+    for header in shown:
+        out.add_column(
+            header, overflow="fold" if header in _FOLDED else "ellipsis", no_wrap=header not in (*_FOLDED, "NAME")
+        )
     for row in rows:
-        cells = [Text(cell) for cell in row]
-        for header, cell in zip(headers, cells, strict=True):
-            if header == "STATE":
-                cell.stylize(STATE_STYLES.get(cell.plain.partition(" ")[0], ""))
-        out.add_row(*cells)
+        cells = {header: Text(cell) for header, cell in zip(headers, row, strict=True)}
+        if state := cells.get("STATE"):
+            state.stylize(STATE_STYLES.get(state.plain.partition(" ")[0], ""))
+        out.add_row(*(cells[header] for header in shown))
     return out
+
+
+def _fitting(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Headers of the columns that there is room for."""
+    from rich.cells import cell_len
+
+    needed = {}
+    for at, header in enumerate(headers):
+        longest = max(cell_len(line[at]) for line in [headers, *rows])
+        needed[header] = min(longest, max(len(header), _ROOM)) if header in _FOLDED else longest
+    for header in _GIVING_WAY:
+        if sum(needed.values()) + _GAP * len(needed) > width:
+            needed.pop(header, None)
+    return list(needed)
+
+
+def stdin() -> str:
+    """All of stdin, byte for byte: what is no UTF-8 is as in an argument (``os.fsencode`` gives the bytes back)."""
+    return os.fsdecode(sys.stdin.buffer.read())
 
 
 @contextmanager
@@ -130,9 +181,9 @@ def size(count: int) -> str:
     value = float(count)
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         value /= 1024
-        if value < 1024 or unit == "TiB":
+        if value < 1023.5 or unit == "TiB":
             break
-    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def duration(text: str) -> float:

@@ -7,6 +7,8 @@ import select
 import sys
 from typing import TYPE_CHECKING
 
+from cowork.cli import output
+from cowork.errors import NotRunning
 from cowork.holder.spool import STDERR
 from cowork.sessions.follow import Follower
 from cowork.supervisor.talk import Talk
@@ -50,9 +52,17 @@ def _copy(follower: Follower, talk: Talk | None) -> None:
         for fd, _ in poll.poll():
             if fd != 0:
                 follower.poll()
-            elif talk is not None:
-                data = os.read(0, 65536)
-                if data:
-                    talk.write(data)
-                else:
-                    poll.unregister(0)  # what it prints is still wanted
+            elif talk is not None and not _pass_on(talk):
+                poll.unregister(0)  # what it prints is still wanted
+
+
+def _pass_on(talk: Talk) -> bool:
+    """Hand on what has been typed; False if nothing will follow, or nobody takes it any more."""
+    data = os.read(0, 65536)
+    try:
+        if data:
+            talk.write(data)
+    except NotRunning as e:
+        output.note(e.message)
+        return False
+    return bool(data)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -15,17 +17,21 @@ from cowork.supervisor.overview import SessionOverview, look
 from cowork.supervisor.wording import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from rich.live import Live
 
     from cowork.paths import Paths
     from cowork.supervisor.agents import Agent
 
 HEADERS = ("ID", "NAME", "STATE", "BACKEND", "ISOLATION", "AGE", "LAST", "TURNS", "COST", "WHAT")
 _WIDTH = 60
+_LOOK_AGAIN = 5.0
+"""Seconds after which ``--watch`` looks though nothing has been heard."""
 
 
 @click.command("ps")
-@click.option("-a", "--all", "everything", is_flag=True, help="Ended sessions, too, and those of claude's own agents.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Also ended ones, and those of claude's own agents.")
 @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
 @click.option("--watch", is_flag=True, help="Go on showing them; with --json an object for every change.")
@@ -37,9 +43,10 @@ def command(everything: bool, quiet: bool, as_json: bool, watch: bool) -> int:
     """
     where = paths.resolve()
     listing = Listing(where, everything=everything)
+    with output.progress("looking at sessions"):
+        listing.look()
     if watch:
         return _watch(listing, quiet=quiet, as_json=as_json)
-    listing.look()
     if as_json:
         output.json_line(listing.as_json())
     elif quiet:
@@ -59,18 +66,21 @@ class Listing:
         self.sessions: list[SessionOverview] = []
         self.agents: list[Agent] = []
         self._everything = everything
+        self._listed: list[Agent] = []
+        self._ask_at = 0.0
 
     def look(self) -> None:
-        """Find out how things are now."""
+        """Find out how things are now. Claude Code is not asked each time, since that takes two starts of it."""
         found = look(self.where.sessions, self.where.runtime)
         self.sessions = [s for s in found if self._everything or s.live or s.state == "unreadable"]
         if self._everything:
             from cowork.supervisor.agents import listed
 
-            with output.progress("asking claude for its agents"):
-                agents = listed(os.environ)
+            if time.monotonic() >= self._ask_at:
+                self._listed = listed(os.environ)
+                self._ask_at = time.monotonic() + _LOOK_AGAIN
             ours = {s.pid for s in found} - {0} | {s.conversation for s in found if s.conversation}
-            self.agents = [a for a in agents if a.pid not in ours and a.session not in ours]
+            self.agents = [a for a in self._listed if a.pid not in ours and a.session not in ours]
 
     def as_json(self) -> dict[str, object]:
         """The object of ``--json``."""
@@ -80,6 +90,10 @@ class Listing:
     def rows(self) -> list[tuple[str, ...]]:
         """Those of the table."""
         return [*map(row, self.sessions), *map(_agent_row, self.agents)]
+
+    def news(self) -> object:
+        """What is another when something has changed, beside the time."""
+        return [(s.id, s.state, s.detail, s.turns) for s in self.sessions], self.agents
 
 
 def row(s: SessionOverview) -> tuple[str, ...]:
@@ -122,50 +136,38 @@ def _say_what_waits(sessions: Sequence[SessionOverview]) -> None:
 
 
 def _watch(listing: Listing, *, quiet: bool, as_json: bool) -> int:
-    """Show it anew whenever something has changed, until the reader goes away or Ctrl-C."""
+    """Show it anew whenever something has changed, until Ctrl-C: in place on a terminal, else one after another."""
     from cowork.supervisor.watch import Watch
 
     shown: object = None
-    with Watch(listing.where) as watch, _screen(as_json or quiet) as show:
+    with Watch(listing.where) as watch, _screen(live=not (as_json or quiet) and sys.stdout.isatty()) as screen:
         while True:
-            listing.look()
-            now = [(s.id, s.state, s.detail, s.turns) for s in listing.sessions]
-            if as_json and now != shown:
-                output.json_line(listing.as_json())
-            elif quiet and now != shown:
-                click.echo(" ".join(s.id for s in listing.sessions))
-            elif not as_json and not quiet:
-                show(listing.rows())
+            listing.look()  # also the first time: what came before there was a watch is told by nobody
+            now = [s.id for s in listing.sessions] if quiet and not as_json else listing.news()
+            if screen is not None:
+                # Each time, since the times that it shows go on.
+                screen.update(output.rich_table(HEADERS, listing.rows(), screen.console.width), refresh=True)
+            elif now != shown:
+                _print(listing, quiet=quiet, as_json=as_json)
             shown = now
-            watch.wait(5.0)
+            watch.wait(_LOOK_AGAIN)
 
 
-def _screen(plain: bool) -> _Screen:
-    return _Screen(live=not plain and sys.stdout.isatty())
+def _print(listing: Listing, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        output.json_line(listing.as_json())
+    elif quiet:
+        click.echo(" ".join(s.id for s in listing.sessions))
+    else:
+        click.echo(output.plain_table(HEADERS, listing.rows()))
 
 
-class _Screen:
-    """The table in place on a terminal; one after another when piped, each only if it differs."""
+@contextmanager
+def _screen(*, live: bool) -> Iterator[Live | None]:
+    if not live:
+        yield None
+        return
+    from rich.live import Live
 
-    def __init__(self, *, live: bool) -> None:
-        self._live = live
-        self._last: list[tuple[str, ...]] = []
-
-    def __enter__(self) -> _Screen:
-        if self._live:
-            from rich.live import Live
-
-            self._display = Live(screen=True, auto_refresh=False)
-            self._display.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._live:
-            self._display.__exit__(None, None, None)
-
-    def __call__(self, rows: list[tuple[str, ...]]) -> None:
-        if self._live:
-            self._display.update(output.rich_table(HEADERS, rows), refresh=True)
-        elif rows != self._last:
-            click.echo(output.plain_table(HEADERS, rows))
-        self._last = rows
+    with Live(screen=True, auto_refresh=False) as display:
+        yield display

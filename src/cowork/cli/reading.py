@@ -16,6 +16,17 @@ class Reading:
         self._begun: list[bytes] = []
         self._cut = midline
 
+    def gap(self) -> None:
+        """Bytes of stdout are missing from here on: no half line is shown."""
+        self._begun.clear()
+        self._cut = True
+
+    def rest(self) -> str:
+        """Text to print for a line without an end, of a session that has ended."""
+        line = b"".join(self._begun)
+        self._begun.clear()
+        return self._transcript.feed(line) if line and not self._cut else ""
+
     def feed(self, stream: int, data: bytes) -> str:
         """Text to print for the next bytes of a stream: stdout by lines, stderr as it comes."""
         if stream == STDERR:

@@ -18,7 +18,7 @@ from cowork.supervisor.removal import Removed, remove
 @click.command("rm")
 @session_argument(nargs=-1)
 @click.option("-f", "--force", is_flag=True, help="End those that run first.")
-@click.option("--discard", is_flag=True, help="Remove worktrees whatever is in them, and what nobody has read.")
+@click.option("--discard", is_flag=True, help="Also worktrees with changes, and what nobody has been told yet.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
 def command(session: tuple[str, ...], force: bool, discard: bool, as_json: bool) -> int:
     """Remove SESSIONs: what they printed and how they ended.
@@ -34,9 +34,9 @@ def command(session: tuple[str, ...], force: bool, discard: bool, as_json: bool)
                 with output.progress(f"ending {directory.id}"):
                     ending.send(directory, where.runtime, signal.SIGTERM)
             removed.append(remove(where, directory, discard=discard))
-        except CoworkError as e:
-            refused = max(refused, e.exit_status)
-            output.note(e.message + (f" ({e.hint})" if e.hint else ""))
+        except (CoworkError, OSError) as e:
+            refused = max(refused, e.exit_status if isinstance(e, CoworkError) else 1)
+            output.note(output.reason(e))
     report(removed, as_json=as_json)
     return refused
 

@@ -21,10 +21,12 @@ from cowork.supervisor.talk import PATIENCE, Talk
 @click.command("send")
 @session_argument()
 @click.argument("text", required=False)
-@click.option("--raw", is_flag=True, help="Exactly these bytes, also to a session that speaks stream-json.")
+@click.option("--raw", is_flag=True, help="Exactly these bytes, also to a claude with a prompt.")
 @click.option("--end", is_flag=True, help="Nothing will follow: close its stdin behind it, so that it comes to an end.")
 @click.option("--interrupt", is_flag=True, help="Break off the turn first (claude with a prompt).")
-@click.option("--timeout", type=output.Duration(), default=PATIENCE, metavar="DURATION", help="For the proof; 10 s.")
+@click.option(
+    "--timeout", type=output.Duration(), default=PATIENCE, metavar="DURATION", help="How long that may take; 10 s."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (docs/json.md).")
 def command(
     session: str, text: str | None, raw: bool, end: bool, interrupt: bool, timeout: float, as_json: bool

@@ -58,12 +58,10 @@ class LineReader:
 
     def _cut_at_newlines(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         *ends, rest = data.split(b"\n")
-        at = self._scan
-        self._scan += len(data)
         for part in ends:
             begin, line = self.position, b"".join([*self._begun, part]) if self._begun else part
-            at += len(part) + 1
-            self.position = at
+            # Before the line is given away: whoever has found what they looked for asks for no more, and goes on later.
+            self.position = self._scan = self._scan + len(part) + 1
             self._begun.clear()
             if self._cut:
                 self._cut = False  # the end of a line whose beginning is gone
@@ -71,7 +69,8 @@ class LineReader:
                 yield begin, line
         if rest:
             if not self._begun:
-                self.position = at
+                self.position = self._scan
+            self._scan += len(rest)
             self._begun.append(rest)
             if self._scan - self.position > LONGEST:
                 self._begun.clear()

@@ -17,9 +17,9 @@ from cowork.linux.lockfile import LockFile
 from cowork.sessions.directory import list_sessions
 from cowork.sessions.record import SHELL
 from cowork.supervisor import find, messages, overview
-from cowork.supervisor.conversation import Conversation
+from cowork.supervisor.conversation import Conversation, decoded
 from cowork.supervisor.talk import Talk
-from cowork.supervisor.wording import QUESTION
+from cowork.supervisor.wording import QUESTION, items, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class Approval(msgspec.Struct, rename="camel", omit_defaults=True):
     def request(self) -> dict[str, object]:
         """As the session asked it, for ``wording.asked``."""
         return {
-            "subtype": self.subtype, "tool_name": self.tool, "input": msgspec.json.decode(self.input),
+            "subtype": self.subtype, "tool_name": self.tool, "input": decoded(self.input),
             "description": self.description, "blocked_path": self.blocked_path,
             "permission_suggestions": self.suggestions,
         }  # fmt: skip
@@ -80,7 +80,8 @@ def of_session(where: Paths, directory: SessionDirectory) -> list[Approval]:
 
 def digest(prompt: Prompt) -> str:
     """Eight hexadecimal digits over everything that an answer is an answer to."""
-    parts = (prompt.request, prompt.subtype, prompt.tool, prompt.use, prompt.description, prompt.blocked_path)
+    words = (prompt.description, prompt.reason, prompt.blocked_path)
+    parts = (prompt.request, prompt.subtype, prompt.tool, prompt.use, *words)
     whole = msgspec.json.encode([*parts, bytes(prompt.input).hex(), bytes(prompt.suggestions).hex()])
     return hashlib.sha256(whole).hexdigest()[:_DIGEST]
 
@@ -100,14 +101,15 @@ def allow(where: Paths, wanted: str, *, option: str | None = None, changed: str 
     """
 
     def respond(prompt: Prompt) -> bytes:
-        body = _object(prompt.input) if changed is None else _changed(changed)
+        new = None if changed is None else _changed(changed)
         if prompt.subtype != _PERMISSION:
-            if changed is None:
+            if new is None:
                 raise ConfigError(f"{prompt.subtype} wants an answer of its own", hint="--input JSON, or cowork deny")
-            return messages.answer(prompt.request, body)
-        response: dict[str, object] = {"behavior": "allow", "updatedInput": body}
-        if prompt.tool == QUESTION and "answers" not in body:
-            body["answers"] = answers(body, option)
+            return messages.answer(prompt.request, new)
+        response: dict[str, object] = {"behavior": "allow", "updatedInput": prompt.input if new is None else new}
+        asked = members(prompt.given) if new is None else new
+        if prompt.tool == QUESTION and "answers" not in asked:
+            response["updatedInput"] = {**asked, "answers": answers(asked, option)}
         elif option is not None:
             response["updatedPermissions"] = [_suggestion(prompt, option)]
         return messages.answer(prompt.request, response)
@@ -133,7 +135,7 @@ def answers(asked: dict[str, Any], option: str | None) -> dict[str, str]:
     Raises:
         ConfigError: there is not one for each question.
     """
-    questions = [q for q in asked.get("questions", ()) if isinstance(q, dict)]
+    questions = [q for q in items(asked.get("questions")) if isinstance(q, dict)]
     given = (option or "").split("\n") if len(questions) > 1 else [option or ""]
     if not questions or len(given) != len(questions) or not all(text.strip() for text in given):
         raise ConfigError(
@@ -144,10 +146,14 @@ def answers(asked: dict[str, Any], option: str | None) -> dict[str, str]:
 
 
 def _choice(question: dict[str, Any], text: str) -> str:
-    options = [o for o in question.get("options", ()) if isinstance(o, dict)]
-    if text.isdigit() and 1 <= int(text) <= len(options):
-        return str(options[int(text) - 1].get("label", ""))
-    return text
+    options = [o for o in items(question.get("options")) if isinstance(o, dict)]
+    number = _number(text)
+    return str(options[number - 1].get("label", "")) if 1 <= number <= len(options) else text
+
+
+def _number(text: str) -> int:
+    """The number that a person has typed; 0 for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _answer(where: Paths, wanted: str, respond: Callable[[Prompt], bytes]) -> Approval:
@@ -166,7 +172,11 @@ def _answer(where: Paths, wanted: str, respond: Callable[[Prompt], bytes]) -> Ap
         line = respond(prompt)
         with Talk(directory, where.runtime) as talk:
             talk.write(line)
-            talk.until(lambda said: _shows_taken(said, prompt))
+            shown = talk.until(lambda said: _shows_taken(said, prompt))
+            if shown is None:
+                talk.ended_without_it()
+            elif _withdraws(shown):
+                raise NotFound(f"session {one.session} has withdrawn the question before the answer came")
     finally:
         lock.release()
     return one
@@ -194,30 +204,28 @@ def _shows_taken(line: bytes, prompt: Prompt) -> bool:
     return not left.prompts
 
 
+def _withdraws(line: bytes) -> bool:
+    return bool(members(msgspec.json.decode(line)).get("type") == "control_cancel_request")
+
+
 def _approval(seen: overview.SessionOverview, prompt: Prompt) -> Approval:
-    suggestions = msgspec.json.decode(prompt.suggestions)
     return Approval(
         f"{seen.id}-{digest(prompt)}", seen.id, seen.name, seen.kind, prompt.subtype, prompt.tool, prompt.input,
         seen.cwd, prompt.asked,
         prompt.description, prompt.reason, prompt.blocked_path,
-        suggestions if isinstance(suggestions, list) else [], seen.kind == SHELL,
+        items(decoded(prompt.suggestions)), seen.kind == SHELL,
     )  # fmt: skip
 
 
 def _suggestion(prompt: Prompt, option: str) -> object:
-    offered = msgspec.json.decode(prompt.suggestions)
-    count = len(offered) if isinstance(offered, list) else 0
-    if not option.isascii() or not option.isdigit() or not 1 <= int(option) <= count:
+    offered = items(decoded(prompt.suggestions))
+    number, count = _number(option), len(offered)
+    if not 1 <= number <= count:
         raise ConfigError(
             f"--option {option}: " + (f"a number from 1 to {count}" if count else "there are no suggestions"),
             hint="cowork approvals shows the suggestions",
         )
-    return offered[int(option) - 1]
-
-
-def _object(raw: msgspec.Raw) -> dict[str, Any]:
-    value = msgspec.json.decode(raw)
-    return value if isinstance(value, dict) else {}
+    return offered[number - 1]
 
 
 def _changed(text: str) -> dict[str, Any]:

@@ -40,11 +40,8 @@ class Prompt(msgspec.Struct, omit_defaults=True):
 
     @property
     def given(self) -> object:
-        """The tool's input, decoded; None if it is nested too deep for whoever looks."""
-        try:
-            return msgspec.json.decode(self.input)
-        except RecursionError:
-            return None
+        """The tool's input; see ``decoded``."""
+        return decoded(self.input)
 
 
 class Conversation(msgspec.Struct, omit_defaults=True):
@@ -113,6 +110,8 @@ class Conversation(msgspec.Struct, omit_defaults=True):
         self.begun = True
         asked = _request.decode(line)
         body = asked.request
+        for raw in (body.input, body.permission_suggestions):
+            bytes(raw).decode()  # raises here and not for whoever looks at it
         self.prompts[asked.request_id] = Prompt(
             asked.request_id, body.subtype, body.tool_name, body.input, _text(body.tool_use_id),
             _text(body.description) or _text(body.title), _text(body.decision_reason), _text(body.blocked_path),
@@ -191,6 +190,14 @@ class Conversation(msgspec.Struct, omit_defaults=True):
                 self.clock = datetime.fromisoformat(head.timestamp).timestamp()
             except ValueError:
                 pass
+
+
+def decoded(raw: msgspec.Raw) -> object:
+    """The value; None if it is nested too deep for whoever looks."""
+    try:
+        return msgspec.json.decode(raw)
+    except RecursionError:
+        return None
 
 
 def first_line(text: str) -> str:

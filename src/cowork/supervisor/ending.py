@@ -59,7 +59,7 @@ def send(directory: SessionDirectory, runtime: Path, number: int) -> bool:
             if not holder.watch().running:
                 return False
             if number in ENDING:
-                directory.write_stop(StopRecord(asked=time.time(), signal=signal.Signals(number).name))
+                _write_down(directory, number)
             sent = holder.signal(for_signal(number, interrupt_first=converses(asked)))
             if sent and number in ENDING:
                 holder.wait()
@@ -70,3 +70,11 @@ def send(directory: SessionDirectory, runtime: Path, number: int) -> bool:
         except (HolderError, OSError):
             return directory.exit() is not None  # it ended in the same moment
     return sent
+
+
+def _write_down(directory: SessionDirectory, number: int) -> None:
+    try:
+        directory.write_stop(StopRecord(asked=time.time(), signal=signal.Signals(number).name))
+    except OSError as e:
+        # The one who makes room on a full disk is not to be stopped by it. How it ends tells most of it anyway.
+        directory.log(f"cannot write stop.json: {e.strerror}")

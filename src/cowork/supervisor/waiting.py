@@ -6,7 +6,7 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from cowork.supervisor.overview import view
+from cowork.supervisor.overview import ENDED, view
 from cowork.supervisor.watch import Watch
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Goal: TypeAlias = str
 GOALS = ("done", "blocked", "idle", "exit")
 """What can be waited for: its work is done, it waits for an answer, it waits for the next message, it has ended."""
+LOOK_AGAIN = 10.0
+"""Seconds after which all are looked at, news or not: that a start was cut short is told by nobody."""
 
 
 class Outcome(Enum):
@@ -34,7 +36,7 @@ class Outcome(Enum):
 
 def judge(seen: SessionOverview, goal: Goal) -> Outcome:
     """Where a session stands against what is waited for."""
-    if goal == "exit" and not seen.live:
+    if goal == "exit" and seen.state in ENDED:
         return Outcome.REACHED
     if goal == "done" and seen.settled:
         return Outcome.REACHED
@@ -76,4 +78,5 @@ def wait(
             left = None if deadline is None else deadline - time.monotonic()
             if not open_ or (left is not None and left <= 0):
                 return [found[directory.id] for directory in sessions]
-            due = watch.wait(left) & open_
+            news = watch.wait(LOOK_AGAIN if left is None else min(left, LOOK_AGAIN))
+            due = news & open_ if news else open_

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN = 1.0
 """Seconds from one look for new sessions (and for those whose holder has moved) to the next."""
+ANSWERING = 1.0
+"""Seconds that a holder may take to answer; one that takes longer is asked again at the next look."""
 
 
 class Watch:
@@ -29,6 +31,8 @@ class Watch:
         self._holders: dict[int, tuple[str, BlockingClient]] = {}
         self._poll = select.poll()
         self._known: set[str] = set()
+        self._unreached: set[str] = set()
+        """Sessions that had not ended at the last look, and to which there is no connection."""
         self._looked = 0.0
         self._look()
 
@@ -81,28 +85,33 @@ class Watch:
         root = self._where.sessions
         every = list_sessions(root) if self._ids is None else [SessionDirectory(root, one) for one in self._ids]
         connected = {session for session, _ in self._holders.values()}
-        found, news = set(), set()
+        found, news, unreached = set(), set(), set()
         for directory in every:
             found.add(directory.id)
-            if directory.id not in connected and not (directory.path / "exit.json").exists():
-                news |= self._connect(directory.id)
+            if directory.id in connected:
+                continue
+            if not (directory.path / "exit.json").exists():
+                (news if self._connect(directory.id) else unreached).add(directory.id)
+            elif directory.id in self._unreached:
+                news.add(directory.id)  # it has ended since, and there was nobody to say so
+        self._unreached = unreached
         news |= found ^ self._known
         self._known = found
         return news
 
-    def _connect(self, session: str) -> set[str]:
+    def _connect(self, session: str) -> bool:
         try:
-            holder = BlockingClient.connect(socket_path(self._where.runtime, session), timeout=1.0)
+            holder = BlockingClient.connect(socket_path(self._where.runtime, session), timeout=ANSWERING)
         except OSError:
-            return set()
+            return False
         try:
             holder.watch()
         except (CoworkError, OSError):
             holder.close()
-            return set()
+            return False
         self._holders[holder.fileno()] = session, holder
         self._poll.register(holder.fileno(), select.POLLIN)
-        return {session}
+        return True
 
     def _drop(self, fd: int) -> None:
         _, holder = self._holders.pop(fd)

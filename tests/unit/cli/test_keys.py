@@ -94,15 +94,14 @@ def test_other_sequences(keys: str, typed: bytes) -> None:
 @pytest.mark.parametrize(
     "typed",
     [
-        b"\x1b[92;1u", b"\x1b[92;6u", b"\x1b[92;7u", b"\x1b[92;13u", b"\x1b[92;5:3u", b"\x1b[124;5u", b"\x1b[9;5u",
+        b"\x1b[92;1u", b"\x1b[92;6u", b"\x1b[92;7u", b"\x1b[92;13u", b"\x1b[124;5u", b"\x1b[9;5u",
         b"\x1b[27;6;92~", b"\x1b[27;5;92u", b"\x1b[92;5~", b"\x1b[92;5v", b"\x1b[92;5 u", b"\x1b[?92;5u", b"\x1b[1;5A",
         b"\x1b[99999999;5u", b"\x1b[92;5555u", b"\x1b[92;5:9u", b"\x1b[;5u", b"\x1b[u", b"\x1b[9\x1892;5u", b"\x1bO\\",
     ],
 )  # fmt: skip
 def test_other_keys_are_passed_on_and_end_the_sequence(typed: bytes) -> None:
     assert Detector((BACKSLASH, D)).feed(typed + b"d") == (typed + b"d", False)
-    detector = Detector((BACKSLASH, D, D))
-    assert detector.feed(b"\x1cd" + typed + b"d") == (b"\x1cd" + typed + b"d", False) or typed.endswith(b":3u")
+    assert Detector((BACKSLASH, D, D)).feed(b"\x1cd" + typed + b"d") == (b"\x1cd" + typed + b"d", False)
 
 
 def test_a_prefix_is_held_back_until_it_is_known() -> None:

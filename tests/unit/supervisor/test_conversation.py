@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cowork.supervisor.conversation import Conversation, first_line
+from cowork.supervisor.conversation import Conversation, Prompt, first_line
 from tests.support import stream as s
 
 
@@ -135,6 +136,30 @@ def test_a_prompt_is_seen_whatever_else_is_wrong_with_it() -> None:
     found = after(s.line(type="control_request", request_id="r", request=odd))
     assert [p.tool for p in found.prompts.values()] == ["T"]
     assert after(s.line(type="control_request", request_id="r", request={"subtype": "elicit"})).phase == "blocked"
+
+
+HALF = "cut \ud83d in an emoji"
+"""As JavaScript cuts a text that gets too long."""
+
+
+@pytest.mark.parametrize("cut", [lambda line: line, lambda line: line.replace(rb"\ud83d", b"\xf0\x9f")])
+def test_half_a_character_hides_neither_a_question_nor_the_end_of_a_turn(cut: Callable[[bytes], bytes]) -> None:
+    asked = cut(s.asks(command=HALF, suggestions=[HALF]))
+    found = after(*MODERN, cut(s.uses("Bash", command=HALF)), asked)
+    assert found.phase == "blocked"
+    assert found.doing.startswith("Bash: cut \N{REPLACEMENT CHARACTER}")
+    (prompt,) = found.prompts.values()
+    assert str(prompt.given).startswith("{'command': 'cut \N{REPLACEMENT CHARACTER}")
+    for line in (s.gave(text=HALF), s.result(HALF, uuids=("u-1",), turns=3), s.state("idle")):
+        found.feed(cut(line))
+    assert (found.phase, found.results, found.turns, found.prompts) == ("idle", 1, 3, {})
+    assert found.said.endswith(" in an emoji")
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Conversation) == found
+
+
+def test_an_input_too_deep_to_be_decoded_is_none() -> None:
+    assert Prompt("r", "can_use_tool", input=msgspec.Raw(b'{"a":[1]}')).given == {"a": [1]}
+    assert Prompt("r", "can_use_tool", input=msgspec.Raw(b"[" * 5000 + b"]" * 5000)).given is None
 
 
 def test_a_result_with_odd_numbers_still_ends_the_turn() -> None:
