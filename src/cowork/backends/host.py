@@ -10,7 +10,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from cowork.backends import project, transcripts
+from cowork.backends import project, workdir
 from cowork.backends.base import Availability, Backend, Prepared, SpawnRequest
 from cowork.backends.environment import child_environment
 from cowork.backends.mounts import link_mounts, resolve_mounts
@@ -18,11 +18,11 @@ from cowork.backends.plugindirs import climb
 from cowork.backends.programs import find_program
 from cowork.config import Watched
 from cowork.errors import RpcError
-from cowork.translate.arguments import allowed_disallowed_tools, brief, map_arguments, map_text, resume_id
+from cowork.translate.arguments import allowed_disallowed_tools, brief, map_arguments, map_text
 from cowork.translate.matcher import GuestToHost
 from cowork.translate.paths import GUEST_ROOT
 from cowork.translate.sessionmap import SessionMap
-from cowork.translate.workdir import choose_workdir, workspaces
+from cowork.translate.workdir import workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ class HostBackend(Backend):
         self._check_allowed(session)
         to_host = GuestToHost(session)
         wanted = map_environment(request.env, to_host)
-        cwd = _working_directory(request, session, wanted, home)
+        cwd = _working_directory(request, session, wanted)
         env = child_environment(request.inherited, wanted, token=request.token, cwd=cwd)
         outputs = next((m.host for m in session.mounts if m.name == "outputs"), None)
         args = allowed_disallowed_tools(climb(map_arguments(request.args, to_host), session), request.env)
@@ -72,7 +72,7 @@ class HostBackend(Backend):
     def _check_allowed(self, session: SessionMap) -> None:
         """Both files may have been changed since the daemon chose this backend."""
         where = "config.toml" if self._config.current().isolation == "required" else ""
-        for mount in workspaces(session, _real_folder):
+        for mount in workspaces(session, workdir.real_folder):
             file = project.load(mount.host)
             project.insist(file, mount.host)
             if file.required:
@@ -97,26 +97,14 @@ def map_environment(env: Mapping[str, str | None], to_host: GuestToHost) -> dict
     return out
 
 
-def _working_directory(
-    request: SpawnRequest, session: SessionMap, env: Mapping[str, str | None], home: str
-) -> str:  # fmt: skip
+def _working_directory(request: SpawnRequest, session: SessionMap, env: Mapping[str, str | None]) -> str:
     """Where the session works, with its conversation where the CLI looks for it from there."""
-    if request.cwd and not request.cwd.startswith("/"):
-        raise RpcError(f"working directory {request.cwd}: must be an absolute path")
-    if request.cwd.startswith(f"{GUEST_ROOT}/") and session.to_host(request.cwd) is None:
-        raise RpcError(f"working directory {request.cwd}: no folder of this session")
-    resume = resume_id(request.args)
     config = _config_folder(request, session, env)
-    slugs = transcripts.slugs_with(config, resume) if resume and config else set()
-    hint = request.env.get("CLAUDE_CODE_WORKSPACE_HOST_PATHS") or ""
-    chosen = choose_workdir(
-        session, cwd=request.cwd, hint=hint, home=home, resolve=_real_folder, transcript_slugs=slugs,
-    )  # fmt: skip
+    chosen = workdir.choose(request, session, config)
     if not os.path.isdir(chosen.path):
         raise RpcError(f"working directory {chosen.path}: no such directory")
     _log.debug("session %s works in %s: %s", session.name, chosen.path, chosen.reason)
-    if resume and config:
-        transcripts.heal(config, resume, os.path.realpath(chosen.path))
+    workdir.heal(request, config, os.path.realpath(chosen.path))
     return chosen.path
 
 
@@ -125,8 +113,3 @@ def _config_folder(request: SpawnRequest, session: SessionMap, env: Mapping[str,
     named = ".claude" in request.mounts and request.mounts[".claude"].path
     mounted = next((m.host for m in session.mounts if named and m.name == ".claude"), None)
     return mounted or env.get("CLAUDE_CONFIG_DIR") or ""
-
-
-def _real_folder(path: str) -> str | None:
-    real = os.path.realpath(path)
-    return real if os.path.isdir(real) else None

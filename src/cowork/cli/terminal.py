@@ -28,6 +28,8 @@ BEFORE = 1024 * 1024
 them."""
 _BEGINNING = 64 * 1024
 _CTRL_C = b"\x03"
+_CANCEL = b"\x18"
+"""Breaks off an escape sequence."""
 
 
 def attach(
@@ -127,6 +129,7 @@ class Attachment:
         begin = max(0, follower.head - TAIL)
         before = Modes()
         for start, end in ((0, min(_BEGINNING, begin)), (max(_BEGINNING, begin - BEFORE), begin)):
+            before.feed(_CANCEL)  # what the block before has cut off does not go on here
             for data in self._between(start, end):
                 before.feed(data)
         self._modes = before

@@ -12,7 +12,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING, NamedTuple
 
-from cowork.backends import project, transcripts
+from cowork.backends import project, workdir
 from cowork.backends.base import Availability, Backend, Prepared, SpawnRequest
 from cowork.backends.bwrap import command, network, plan, probe, program, seccomp, system, usermounts
 from cowork.backends.bwrap.recipe import Recipe
@@ -22,10 +22,9 @@ from cowork.backends.plugindirs import climb
 from cowork.backends.programs import find_program
 from cowork.config import Watched
 from cowork.errors import RpcError
-from cowork.translate.arguments import allowed_disallowed_tools, brief, resume_id
-from cowork.translate.paths import GUEST_ROOT
+from cowork.translate.arguments import allowed_disallowed_tools, brief
 from cowork.translate.sessionmap import MappedMount, SessionMap
-from cowork.translate.workdir import choose_workdir, workspaces
+from cowork.translate.workdir import workspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +125,7 @@ def _look(request: SpawnRequest, config: Config, environ: Mapping[str, str]) -> 
     for name, why in planned.failed.items():
         _log.warning("mount %.100r is not there: %s", name, why)
     session = SessionMap(request.name, os.path.realpath(request.tree), planned.mounts)
-    projects = {mount: project.load(mount.host) for mount in workspaces(session, _real_folder)}
+    projects = {mount: project.load(mount.host) for mount in workspaces(session, workdir.real_folder)}
     for mount, file in projects.items():
         project.insist(file, mount.host)
     for refusal in (refusal for file in projects.values() for refusal in file.refused):
@@ -291,30 +290,14 @@ def _map_value(argument: str, to_other: Callable[[str], str | None]) -> str:
 
 def _working_directory(request: SpawnRequest, session: SessionMap, env: Mapping[str, str]) -> str:
     """Where the session works, as a guest path, with its conversation where the CLI looks for it from there."""
-    if request.cwd and not request.cwd.startswith("/"):
-        raise RpcError(f"working directory {request.cwd}: must be an absolute path")
-    if request.cwd.startswith(f"{GUEST_ROOT}/") and session.to_host(request.cwd) is None:
-        raise RpcError(f"working directory {request.cwd}: no folder of this session")
-    resume = resume_id(request.args)
     config = session.to_host(env.get("CLAUDE_CONFIG_DIR", "")) or ""
     config = next((m.host for m in session.mounts if m.name == ".claude"), config)
-    slugs = transcripts.slugs_with(config, resume) if resume and config else set()
-    hint = request.env.get("CLAUDE_CODE_WORKSPACE_HOST_PATHS") or ""
-    chosen = choose_workdir(
-        session, cwd=request.cwd, hint=hint, home=os.path.realpath(request.home), resolve=_real_folder,
-        transcript_slugs=slugs, inside=session.to_guest,
-    )  # fmt: skip
+    chosen = workdir.choose(request, session, config, session.to_guest)
     guest = session.to_guest(chosen.path)
     if guest is None and (chosen.path in ("/", "/tmp") or system.is_visible(chosen.path)):
         guest = chosen.path  # there inside as well
     if guest is None or not os.path.isdir(chosen.path):
         raise RpcError(f"working directory {chosen.path}: not one of the folders that the session was given")
     _log.debug("session %s works in %s: %s", session.name, guest, chosen.reason)
-    if resume and config:
-        transcripts.heal(config, resume, guest)
+    workdir.heal(request, config, guest)
     return guest
-
-
-def _real_folder(path: str) -> str | None:
-    real = os.path.realpath(path)
-    return real if os.path.isdir(real) else None
