@@ -120,6 +120,7 @@ class StartSpec(NamedTuple):
         known = {k: v for k, v in raw.items() if k in cls._fields}
         if known.get("terminal") is not None:
             known["terminal"] = tuple(known["terminal"])
+        known["rlimits"] = [(number, soft, hard) for number, soft, hard in known.get("rlimits", [])]
         if known.get("sandbox") is not None:
             known["sandbox"] = Sandbox.of(known["sandbox"])
         return cls(**known)

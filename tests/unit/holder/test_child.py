@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import termios
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,9 @@ import pytest
 from cowork.holder import child
 from cowork.holder.spec import StartSpec
 
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
+
 SPEC = StartSpec(folder="/", socket="/", argv=["cat"], executable="/bin/cat", env={"PATH": "/bin"}, cwd="/")
-
-
-@pytest.fixture(autouse=True)
-def no_descriptor_is_left() -> Iterator[None]:
-    before = set(os.listdir("/proc/self/fd"))
-    yield
-    assert set(os.listdir("/proc/self/fd")) == before
 
 
 def finish(started: child.Child) -> int:

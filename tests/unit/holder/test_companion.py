@@ -19,18 +19,10 @@ from cowork.proxy.settings import Listener, Settings
 from tests.support.boxes import FORKS
 from tests.support.holding import PATIENCE, wait_gone
 
-pytestmark = FORKS
+pytestmark = [FORKS, pytest.mark.usefixtures("nothing_is_left")]
 
 NOTHING = Settings(rules=[[]])
 """No rule, so that it reaches nothing and says so."""
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    before, children = set(os.listdir("/proc/self/fd")), tree.children(os.getpid())
-    yield
-    assert set(os.listdir("/proc/self/fd")) == before
-    assert tree.children(os.getpid()) == children
 
 
 class Proxy:

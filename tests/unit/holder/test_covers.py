@@ -24,14 +24,9 @@ from cowork.holder.spec import Cover
 from tests.support.holding import PATIENCE, short_folder
 from tests.support.ordinary import ordinary_user
 
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
+
 CONTENT = "{}\n"
-
-
-@pytest.fixture(autouse=True)
-def no_descriptor_is_left() -> Iterator[None]:
-    before = set(os.listdir("/proc/self/fd"))
-    yield
-    assert set(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.support import boxes
 from tests.support.boxes import FORKS
 from tests.support.holding import wait_gone
 
-pytestmark = FORKS
+pytestmark = [FORKS, pytest.mark.usefixtures("no_descriptor_is_left")]
 
 FIRST = """
 import ctypes, os, signal, sys
@@ -34,13 +34,6 @@ program()
 sys.stdin.read()
 for _ in range(int(sys.argv[1])): os.wait()
 """
-
-
-@pytest.fixture(autouse=True)
-def no_descriptor_is_left() -> Iterator[None]:
-    before = set(os.listdir("/proc/self/fd"))
-    yield
-    assert set(os.listdir("/proc/self/fd")) == before
 
 
 class Family:

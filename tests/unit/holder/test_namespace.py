@@ -20,7 +20,7 @@ from tests.support.boxes import FORKS
 from tests.support.holding import PATIENCE
 from tests.support.ordinary import ordinary_user
 
-pytestmark = FORKS
+pytestmark = [FORKS, pytest.mark.usefixtures("nothing_is_left")]
 
 
 def listen_inside(pid: int, addresses: list[Address]) -> list[socket.socket]:
@@ -42,14 +42,6 @@ for line in sys.stdin:
         except OSError as e:
             print("failed", e.errno, flush=True)
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    before, children = set(os.listdir("/proc/self/fd")), tree.children(os.getpid())
-    yield
-    assert set(os.listdir("/proc/self/fd")) == before
-    assert tree.children(os.getpid()) == children
 
 
 class Network:

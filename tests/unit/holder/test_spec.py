@@ -44,6 +44,7 @@ def test_what_another_release_adds_or_leaves_out_is_no_error() -> None:
     spec = StartSpec.decode(json.dumps({**old, "colour": "red"}).encode())
     assert (spec.argv, spec.terminal, spec.hold, spec.grace) == (["a"], None, True, 0.2)
     assert (spec.sandbox, spec.memory, spec.tasks) == (None, None, None)
+    assert spec.rlimits == []
 
 
 @given(SANDBOXES)

@@ -14,14 +14,6 @@ from cowork.proxy.loop import Loop
 from tests.unit.proxy.support import Outside
 
 
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop(lambda e: pytest.fail(repr(e)))
-    made.after(10, made.stop)
-    yield made
-    made.shut()
-
-
 def connect(loop: Loop, addresses: list[tuple[str, int]], patience: float = 5) -> socket.socket | OSError:
     results: list[socket.socket | OSError] = []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -14,14 +13,6 @@ from cowork.proxy import resolver as module
 from cowork.proxy.loop import Loop
 from cowork.proxy.resolver import Answer, Lookup, Resolver, ask, system_lookup
 from tests.unit.proxy.support import Names
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    made = Loop(lambda e: pytest.fail(repr(e)))
-    made.after(10, made.stop)
-    yield made
-    made.shut()
 
 
 def run(loop: Loop, resolver: Resolver, hosts: list[str]) -> dict[str, Answer]:
