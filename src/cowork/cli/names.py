@@ -35,7 +35,7 @@ class SessionName(click.ParamType[str]):
             for directory in list_sessions(paths.resolve().sessions):
                 name = _name(directory)
                 # A name that would have to be quoted is not completed, since no shell is told how.
-                texts = [name, directory.id] if name and shlex.quote(name) == name else [directory.id]
+                texts = [name, directory.id] if shlex.quote(name) == name else [directory.id]
                 has_ended = (directory.path / "exit.json").exists()
                 for text in [text for text in texts if text.startswith(incomplete)][:1]:
                     (ended if has_ended else running)[text] = name

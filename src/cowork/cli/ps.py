@@ -100,10 +100,13 @@ def row(s: SessionOverview) -> tuple[str, ...]:
     """One session's cells, as ``HEADERS``."""
     cost = "" if s.cost is None else f"${s.cost:.2f}" if s.cost >= 0.01 or not s.cost else f"${s.cost:.4f}"
     turns = str(s.turns) if s.turns else ""
-    last = output.age(s.last_event) if s.last_event else ""
     return (
-        s.id, s.name, s.state, s.backend, isolation_of(s), output.age(s.created), last, turns, cost, what(s),
+        s.id, s.name, s.state, s.backend, isolation_of(s), _age(s.created), _age(s.last_event), turns, cost, what(s),
     )  # fmt: skip
+
+
+def _age(since: float) -> str:
+    return output.age(since) if since else ""
 
 
 def what(s: SessionOverview) -> str:
@@ -125,8 +128,7 @@ def isolation_of(s: SessionOverview) -> str:
 
 
 def _agent_row(a: Agent) -> tuple[str, ...]:
-    age = output.age(a.started) if a.started else ""
-    return (a.id, a.name, a.state or "?", "claude", "none", age, "", "", "", shorten(a.detail or a.cwd))
+    return (a.id, a.name, a.state or "?", "claude", "none", _age(a.started), "", "", "", shorten(a.detail or a.cwd))
 
 
 def _say_what_waits(sessions: Sequence[SessionOverview]) -> None:

@@ -17,8 +17,7 @@ class Reading:
         self._cut = midline
 
     def gap(self) -> None:
-        """Bytes of stdout are missing from here on: no half line is shown."""
-        self._begun.clear()
+        """Bytes of stdout are missing here: no half line is shown."""
         self._cut = True
 
     def rest(self) -> str:

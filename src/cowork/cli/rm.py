@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 
 import click
@@ -49,4 +50,6 @@ def report(removed: list[Removed], *, as_json: bool) -> None:
     for one in removed:
         click.echo(one.id)
         if one.kept:
-            output.note(f"its worktree {one.kept} is kept: {'; '.join(one.reasons)} (git worktree remove --force)")
+            tree = shlex.quote(one.kept)
+            discarding = f"git -C {tree} worktree remove --force {tree}"
+            output.note(f"its worktree is kept: {'; '.join(one.reasons)} ({discarding})")

@@ -34,8 +34,7 @@ class LineReader:
         self._buffer = memoryview(bytearray(_PIECE))
 
     def lines(self, head: int) -> Iterator[tuple[int, bytes]]:
-        """The lines before ``head`` whose ends have come: the offset of the first byte, and the bytes without newline.
-        """
+        """The lines before ``head`` whose ends have come: the first byte's offset, and the bytes without newline."""
         while self._scan < head:
             try:
                 stream, end = self._reader.run_at(self._scan, head)

@@ -205,7 +205,10 @@ def _shows_taken(line: bytes, prompt: Prompt) -> bool:
 
 
 def _withdraws(line: bytes) -> bool:
-    return bool(members(msgspec.json.decode(line)).get("type") == "control_cancel_request")
+    try:
+        return members(msgspec.json.decode(line)).get("type") == "control_cancel_request"
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _approval(seen: overview.SessionOverview, prompt: Prompt) -> Approval:

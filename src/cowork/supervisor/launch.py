@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import time
 import uuid
 from contextlib import ExitStack
@@ -25,19 +26,23 @@ from cowork.errors import ConfigError, CoworkError, HolderError, PolicyError
 from cowork.holder import messages as m
 from cowork.holder.spec import StartSpec
 from cowork.linux import systemd
+from cowork.linux.lockfile import LockFile
 from cowork.sessions import record
 from cowork.sessions.blocking import BlockingClient, socket_path
 from cowork.sessions.directory import SessionDirectory, list_sessions
 from cowork.sessions.record import MountRecord, SessionRecord
 from cowork.sessions.starter import shared_channel
+from cowork.sessions.steps import for_signal
 from cowork.supervisor import messages, worktree
 from cowork.translate.sessionmap import SessionMap
 from cowork.wire.requests import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from cowork.backends.base import Backend
+    from cowork.backends.project import Project
     from cowork.config import Config
     from cowork.paths import Paths
     from cowork.sessions.record import WorktreeRecord
@@ -82,14 +87,17 @@ def start(where: Paths, wanted: Wanted, environ: Mapping[str, str]) -> Started:
     settings = config.load(environ)
     folder = _folder(wanted.folder)
     directory = SessionDirectory(where.sessions, record.new_id())
-    name = _free_name(where, wanted)
     backend = _backend(wanted, settings, environ)
     tree: WorktreeRecord | None = None
     notes: list[str] = []
     with ExitStack() as undo:
+        # Nobody else looks for a free name until this one's record is there.
+        names = _lock(where.state / "names.lock")
+        undo.callback(names.release)
+        name = _free_name(where, wanted)
         if wanted.worktree:
             tree, folder, notes = _make_worktree(where, folder, name, directory.id, backend)
-            undo.callback(worktree.remove, tree)
+            undo.callback(_unmake, tree)
         undo.callback(shutil.rmtree, where.homes / directory.id, ignore_errors=True)
         prepared = _prepare(where, wanted, settings, backend, folder, directory.id, environ)
         asked = SessionRecord(
@@ -101,9 +109,25 @@ def start(where: Paths, wanted: Wanted, environ: Mapping[str, str]) -> Started:
         )  # fmt: skip
         undo.callback(directory.remove)
         directory.create(asked).close()
+        names.release()
         notes += _hold(where, directory, asked, prepared, wanted)
         undo.pop_all()
     return Started(asked, notes)
+
+
+def _lock(path: Path) -> LockFile:
+    lock = LockFile(path)
+    while not lock.acquire():
+        lock.wait_until_free()
+    return lock
+
+
+def _unmake(tree: WorktreeRecord) -> None:
+    worktree.remove(tree)
+    try:
+        os.rmdir(os.path.dirname(tree.path))
+    except OSError:
+        pass  # something is in it that would have been lost
 
 
 def _folder(given: str) -> str:
@@ -161,6 +185,8 @@ def _make_worktree(
             "a worktree needs its repository, which the sandbox does not show",
             hint="leave out --worktree, or add --backend host",
         )
+    # The file need not be committed, so that the worktree may have none.
+    _project(folder)
     notes = []
     if worktree.uncommitted(folder):
         notes.append("what is not committed in this folder is not in the worktree")
@@ -207,14 +233,7 @@ def _command(wanted: Wanted, folder: str) -> list[str]:
 
 def _on_host(where: Paths, asked: Asked, settings: Config, backend: Backend) -> Prepared:
     """As the user, with the user's files: nothing is translated, since the caller knows of no guest's paths."""
-    file = project.load(asked.folder)
-    project.insist(file, asked.folder)
-    if file.required:
-        raise PolicyError(
-            f'{asked.folder}/{project.FILE} says isolation = "required", and the host backend isolates nothing',
-            hint="cowork bg --backend bwrap ...",
-        )
-    limits = project.tighten(settings.limits, file)
+    limits = project.tighten(settings.limits, _project(asked.folder))
     executable = find_program(asked.command, path=asked.env.get("PATH", ""), home=str(where.home))
     session = SessionMap(asked.id, str(where.homes / asked.id), ())
     return Prepared(
@@ -224,12 +243,31 @@ def _on_host(where: Paths, asked: Asked, settings: Config, backend: Backend) -> 
     )  # fmt: skip
 
 
+def _project(folder: str) -> Project:
+    """The project file of a folder that the host is to serve.
+
+    Raises:
+        RpcError: it is not understood.
+        PolicyError: it wants more than the host gives.
+    """
+    file = project.load(folder)
+    project.insist(file, folder)
+    if file.required:
+        raise PolicyError(
+            f'{folder}/{project.FILE} says isolation = "required", and the host backend isolates nothing',
+            hint="cowork bg --backend bwrap ...",
+        )
+    return file
+
+
 def _sandboxed(where: Paths, asked: Asked, settings: Config, backend: Backend) -> Prepared:
     """With the folder and Claude Code's configuration mounted, under the paths that any Cowork session has."""
     tree = where.homes / asked.id
     tree.mkdir(mode=0o700, parents=True)
     own = os.path.basename(asked.folder) or "root"
     conf = asked.env.get("CLAUDE_CONFIG_DIR") or str(where.home / ".claude")
+    if own == ".claude" and os.path.realpath(asked.folder) != os.path.realpath(conf):
+        own = "claude"  # a project's, whose place is the user's
     mounts = {own: Mount(asked.folder, "rw")}
     env: dict[str, str | None] = {k: v for k, v in asked.env.items() if k.startswith(("ANTHROPIC_", "CLAUDE_CODE_"))}
     env |= {name: asked.env[name] for name in ("COWORK_SESSION", "TERM") if name in asked.env}
@@ -257,15 +295,31 @@ def _hold(
     )  # fmt: skip
     with BlockingClient(shared_channel(where.runtime, systemd.scope_command()), timeout=_STARTING) as holder:
         holder.send(m.BEGIN, spec.encode())
-        holder.started()
-        if wanted.prompt is None or wanted.terminal is not None:
-            return []
         try:
-            refused = holder.write(messages.initialize() + messages.user(wanted.prompt, str(uuid.uuid4())))
-        except HolderError:
-            refused = "ended"
-        # What it said about that is worth more than the session's absence.
-        return [] if refused is None else [f"it did not take its prompt ({refused}): cowork logs {directory.id}"]
+            holder.started()
+            refused = None if wanted.prompt is None or wanted.terminal is not None else _tell(holder, wanted.prompt)
+        except KeyboardInterrupt:
+            _end(holder)
+            raise
+    # What it said about that is worth more than the session's absence.
+    return [] if refused is None else [f"it did not take its prompt ({refused}): cowork logs {directory.id}"]
+
+
+def _end(holder: BlockingClient) -> None:
+    """It is held whether or not anybody is there to hear so, and its directory is about to go."""
+    try:
+        holder.signal(for_signal(signal.SIGKILL))
+        holder.wait()
+    except (HolderError, OSError):
+        pass  # it was not started, or is over
+
+
+def _tell(holder: BlockingClient, prompt: str) -> str | None:
+    """Hand over the prompt; why it was not taken, None if it was."""
+    try:
+        return holder.write(messages.initialize() + messages.user(prompt, str(uuid.uuid4())))
+    except (HolderError, OSError):
+        return "ended"
 
 
 def _rlimits() -> list[tuple[int, int, int]]:

@@ -26,6 +26,7 @@ from cowork.sessions.record import SHELL
 from cowork.supervisor.approvals import digest
 from cowork.supervisor.overview import view
 from cowork.supervisor.watch import Watch
+from cowork.supervisor.wording import flat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,8 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 def ensure(where: Paths, environ: Mapping[str, str]) -> bool:
-    """Have a notifier run if one is wanted; whether one was started. Never fails: it is nothing that a session needs.
-    """
+    """Have a notifier run if one is wanted; whether one was started. Never fails: no session needs it."""
     try:
         if not config.load(environ).notify.command or _lock(where).held():
             return False
@@ -75,8 +75,13 @@ def event_of(seen: View) -> tuple[str, str]:
 
 def fill_in(command: Sequence[str], one: SessionOverview, state: str) -> list[str]:
     """The command line with ``{id}``, ``{name}``, ``{state}``, ``{detail}`` and ``{cwd}`` replaced."""
-    values = {"{id}": one.id, "{name}": one.name, "{state}": state, "{detail}": one.detail, "{cwd}": one.cwd}
+    values = {f"{{{name}}}": value for name, value in _about(one, state).items()}
     return [_replaced(part, values) for part in command]
+
+
+def _about(one: SessionOverview, state: str) -> dict[str, str]:
+    """What a command is told. What the model said may hold anything, also what no argument can hold."""
+    return {"id": one.id, "name": one.name, "state": state, "detail": flat(one.detail), "cwd": one.cwd}
 
 
 class Notifier:
@@ -88,6 +93,7 @@ class Notifier:
         self._config = config.Watched(environ)
         self._since = time.time() - MEMORY
         self._commands: list[tuple[float, subprocess.Popen[bytes]]] = []
+        self._looked: set[str] = set()
 
     def run(self) -> None:
         """Until no session runs, and all has been told."""
@@ -104,21 +110,22 @@ class Notifier:
                 due = watch.wait(1.0 if self._commands else 10.0)
 
     def has_work(self) -> bool:
-        """Whether a session from the shell runs."""
-        return any(
-            one.live and one.kind == SHELL
-            for one in (view(directory, self._where.runtime).overview for directory in _running(self._where))
-        )
+        """Whether a session from the shell runs, or has come and gone since this run looked for the last time."""
+        every = list_sessions(self._where.sessions)
+        open_ = (d for d in every if d.id not in self._looked or not (d.path / "exit.json").exists())
+        found = (view(directory, self._where.runtime).overview for directory in open_)
+        return any(one.kind == SHELL and (one.live or one.id not in self._looked) for one in found)
 
     def _look(self, directory: SessionDirectory) -> bool:
         """Tell what is new of a session; whether it runs."""
+        self._looked.add(directory.id)
         seen = view(directory, self._where.runtime)
         one = seen.overview
         if one.kind != SHELL:
             return False
         state, key = event_of(seen)
         told = _told(directory)
-        if key and f"{state} {key}" != told:
+        if key and _is_new(state, key, told):
             old = not told and max(one.ended, one.last_event) < self._since
             if self._remember(directory, f"{state} {key}") and not old:
                 self._tell(one, state)
@@ -128,10 +135,8 @@ class Notifier:
         wanted = self._config.current().notify
         if not wanted.command or state not in wanted.on:
             return
-        about = {
-            "COWORK_SESSION": one.id, "COWORK_NAME": one.name, "COWORK_STATE": state, "COWORK_DETAIL": one.detail,
-            "COWORK_CWD": one.cwd,
-        }  # fmt: skip
+        about = {f"COWORK_{name.upper()}": value for name, value in _about(one, state).items()}
+        about["COWORK_SESSION"] = about.pop("COWORK_ID")
         try:
             process = subprocess.Popen(
                 fill_in(wanted.command, one, state), env={**self._environ, **about}, cwd="/", start_new_session=True,
@@ -185,15 +190,17 @@ def _lock(where: Paths) -> LockFile:
     return LockFile(where.state / "notifier.lock")
 
 
-def _running(where: Paths) -> list[SessionDirectory]:
-    return [d for d in list_sessions(where.sessions) if not (d.path / "exit.json").exists()]
-
-
 def _told(directory: SessionDirectory) -> str:
     try:
-        return (directory.path / "notified").read_text(encoding="utf-8").rstrip("\n")
+        return (directory.path / "notified").read_text(encoding="utf-8", errors="replace").rstrip("\n")
     except OSError:
         return ""
+
+
+def _is_new(state: str, key: str, told: str) -> bool:
+    """Whether there is more than was told. That one of several questions is answered is no news of the others."""
+    before, _, keys = told.partition(" ")
+    return state != before or not set(key.split(",")) <= set(keys.split(","))
 
 
 def _replaced(part: str, values: Mapping[str, str]) -> str:

@@ -131,10 +131,8 @@ def ended_state(ended: ExitRecord, stop: StopRecord | None) -> tuple[str, str]:
 def why_blocked(prompts: dict[str, Prompt]) -> str:
     """The oldest question, in words, and how many there are beside it."""
     first = next(iter(prompts.values()))
-    if first.subtype == "can_use_tool":
-        text = summary(first.tool, first.given, _WIDTH)
-    else:
-        text = f"asks: {first.subtype}"
+    known = first.subtype == "can_use_tool"
+    text = summary(first.tool, first.given, _WIDTH) if known else f"asks: {first.subtype}"
     return text if len(prompts) == 1 else f"{text} (and {len(prompts) - 1} more)"
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cowork.errors import PolicyError
 from cowork.holder.page import EXIT_TAKEN, HOLDING, SLOTS, Page
 from cowork.sessions.directory import tree_size
-from cowork.sessions.record import SHELL
+from cowork.sessions.leftovers import bury, holder_lives
+from cowork.sessions.record import DESKTOP, SHELL
 from cowork.supervisor import worktree
 from cowork.supervisor.overview import view
 
@@ -55,13 +56,15 @@ def remove(where: Paths, directory: SessionDirectory, *, discard: bool = False) 
         PolicyError: it runs, or its output has not reached Claude Desktop yet.
     """
     seen = view(directory, where.runtime).overview
-    if seen.live:
+    if seen.live or (seen.state == "unreadable" and holder_lives(directory)):
         raise PolicyError(f"session {directory.id} runs", hint=f"cowork kill {directory.id}, or rm --force")
     if seen.kind != SHELL and seen.kind and not discard and not _told(directory):
         raise PolicyError(
             f"Claude Desktop has not been told yet how session {directory.id} ended, nor all that it printed",
             hint="start Claude Desktop, or rm --discard",
         )
+    if seen.lost and directory.exit() is None:
+        bury(directory)  # what is left of it would run on, and nobody would know of it any more
     used = usage(where, directory, seen)
     reasons: list[str] = []
     if seen.worktree is not None:
@@ -69,9 +72,8 @@ def remove(where: Paths, directory: SessionDirectory, *, discard: bool = False) 
         if not reasons:
             _remove_empty(_path(seen.worktree.path).parent)
     directory.remove()
-    if seen.kind == SHELL:
-        shutil.rmtree(_home(where, directory, seen), ignore_errors=True)
-    freed = used.records + (used.home if seen.kind == SHELL else 0) + (0 if reasons else used.worktree)
+    shutil.rmtree(where.homes / directory.id, ignore_errors=True)
+    freed = used.records + (used.home if seen.kind != DESKTOP else 0) + (0 if reasons else used.worktree)
     return Removed(directory.id, freed, seen.worktree.path if seen.worktree and reasons else "", tuple(reasons))
 
 
@@ -125,7 +127,7 @@ def _told(directory: SessionDirectory) -> bool:
 
 
 def _home(where: Paths, directory: SessionDirectory, seen: SessionOverview) -> Path:
-    return where.homes / directory.id if seen.kind == SHELL else where.trees / seen.name
+    return where.trees / seen.name if seen.kind == DESKTOP else where.homes / directory.id
 
 
 def _path(text: str) -> Path:
@@ -139,5 +141,3 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
     except OSError:
         pass
-
-

@@ -33,6 +33,10 @@ class Watch:
         self._known: set[str] = set()
         self._unreached: set[str] = set()
         """Sessions that had not ended at the last look, and to which there is no connection."""
+        self._over: set[str] = set()
+        """Sessions whose holders have told of the end."""
+        self._broken: set[str] = set()
+        """Sessions whose holders have gone without that since the last look."""
         self._looked = 0.0
         self._look()
 
@@ -63,21 +67,25 @@ class Watch:
         return max(0.0, (look if deadline is None else min(look, deadline)) - now)
 
     def _listen(self, seconds: float) -> set[str]:
-        news = set()
-        for fd, _ in self._poll.poll(seconds * 1000):
-            session, holder = self._holders[fd]
-            try:
-                while (message := holder.receive(0)) is not None:
-                    if message[0] in (m.NOTE, m.EXIT):
-                        news.add(session)
-                self._drop(fd)
-                news.add(session)
-            except TimeoutError:
-                pass  # all has been read
-            except (OSError, ValueError):
-                self._drop(fd)
-                news.add(session)
-        return news
+        ready = [(self._holders[fd][0], fd) for fd, _ in self._poll.poll(seconds * 1000)]
+        return {session for session, fd in ready if self._receive(session, fd)}
+
+    def _receive(self, session: str, fd: int) -> bool:
+        """Take what a holder says; whether it is news."""
+        news = False
+        try:
+            while (message := self._holders[fd][1].receive(0)) is not None:
+                news |= message[0] in (m.NOTE, m.EXIT)
+                if message[0] == m.EXIT:
+                    self._over.add(session)
+        except TimeoutError:
+            return news  # all has been read
+        except (OSError, ValueError):
+            pass
+        self._drop(fd)
+        if session not in self._over:
+            self._broken.add(session)
+        return True
 
     def _look(self) -> set[str]:
         """Connect to the holders that have no connection; sessions that have come or gone are news, too."""
@@ -85,7 +93,9 @@ class Watch:
         root = self._where.sessions
         every = list_sessions(root) if self._ids is None else [SessionDirectory(root, one) for one in self._ids]
         connected = {session for session, _ in self._holders.values()}
-        found, news, unreached = set(), set(), set()
+        found: set[str] = set()
+        news: set[str] = set()
+        unreached: set[str] = set()
         for directory in every:
             found.add(directory.id)
             if directory.id in connected:
@@ -94,8 +104,10 @@ class Watch:
                 (news if self._connect(directory.id) else unreached).add(directory.id)
             elif directory.id in self._unreached:
                 news.add(directory.id)  # it has ended since, and there was nobody to say so
+        # A process that is killed closes its connections before it counts as dead: who looked at once saw it alive.
+        news |= self._broken | (found ^ self._known)
+        self._broken.clear()
         self._unreached = unreached
-        news |= found ^ self._known
         self._known = found
         return news
 

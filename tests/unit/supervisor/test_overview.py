@@ -13,10 +13,9 @@ import pytest
 from cowork.sessions.directory import SessionDirectory
 from cowork.sessions.leftovers import bury
 from cowork.sessions.record import ExitRecord, MountRecord, SessionRecord, StopRecord, WorktreeRecord, new_id
+from cowork.supervisor import overview
 from cowork.supervisor.conversation import Prompt
-from cowork.supervisor.overview import (
-    ENDED, STARTING_UP, STATES, SessionOverview, ended_state, look, view, why_blocked,
-)  # fmt: skip
+from cowork.supervisor.overview import SessionOverview, ended_state, look, view, why_blocked
 from tests.support import stream as s
 from tests.support.holding import PATIENCE, Place, child, wait_gone
 from tests.support.supervised import SPEAKS, Home
@@ -91,7 +90,7 @@ ENDS = [
 def test_how_an_end_is_called(ended: ExitRecord, asked: str | None, state: str, detail: str) -> None:
     stop = None if asked is None else StopRecord(asked=1.0, signal=asked)
     assert ended_state(ended, stop) == (state, detail)
-    assert state in ENDED < set(STATES)
+    assert state in overview.ENDED < set(overview.STATES)
 
 
 def test_an_end_that_was_asked_for_is_no_failure(here: Place) -> None:
@@ -251,7 +250,7 @@ def test_a_holder_that_does_not_answer_holds_all_the_same(home: Home) -> None:
 
 def test_a_record_without_a_holder_is_one_that_starts_for_a_while(here: Place) -> None:
     young = written(here)
-    old = written(here, created=time.time() - STARTING_UP - 1)
+    old = written(here, created=time.time() - overview.STARTING_UP - 1)
     found = seen(here)
     assert (found[young.id].state, found[young.id].live) == ("starting", True)
     assert (found[old.id].state, found[old.id].lost) == ("failed", True)
