@@ -36,7 +36,7 @@ class Tmux:
 
     def tmux(self, *arguments: str) -> str:
         """Run a tmux command; what it prints."""
-        command = ["tmux", "-f", os.devnull, "-S", self._socket, *arguments]
+        command = ["tmux", "-f", os.devnull, "-S", str(self._socket), *arguments]
         return subprocess.run(
             command, env=self._environ, capture_output=True, text=True, timeout=TIMEOUT, check=True
         ).stdout

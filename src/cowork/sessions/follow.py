@@ -13,12 +13,16 @@ from cowork.holder import messages as m
 from cowork.sessions.blocking import BlockingClient, socket_path
 from cowork.sessions.record import ExitRecord
 from cowork.sessions.spool import SpoolReader
+from cowork.sessions.status import HolderStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from cowork.sessions.directory import SessionDirectory
+
+ANSWERING = 5.0
+"""Seconds that a holder may take to answer on a loaded machine."""
 
 
 class Run(NamedTuple):
@@ -44,14 +48,16 @@ class Follower:
         self.holder: BlockingClient | None = None
         self._directory = directory
         self._reader = SpoolReader(directory.spool)
+        self.head = 0
         try:
-            self.holder = BlockingClient.connect(socket_path(runtime, directory.id))
-            status = self.holder.watch()
-            self.head = status.head
-            if status.exit is not None:
-                self._end(status.exit)
-        except (OSError, HolderError):
-            self._end(None)
+            self.holder = BlockingClient.connect(socket_path(runtime, directory.id), timeout=ANSWERING)
+            self._learn(self.holder.watch())
+            self.poll()  # what came together with the answer wakes nobody who waits for the descriptor
+        except (OSError, HolderError) as e:
+            if isinstance(e, TimeoutError) and self.holder is not None:
+                self.head = self._reader.end()  # stopped, or very slow: it answers when it can
+            else:
+                self._end(None)
 
     def __enter__(self) -> Self:
         return self
@@ -143,9 +149,16 @@ class Follower:
         if message is None:
             self._end(None)
         elif message[0] == m.NOTE:
-            self.head = m.U64.unpack(message[1])[0]
+            self.head = max(self.head, m.U64.unpack(message[1])[0])
         elif message[0] == m.EXIT:
             self._end(msgspec.json.decode(message[1], type=ExitRecord))
+        elif message[0] == m.STATUS:
+            self._learn(msgspec.json.decode(message[1], type=HolderStatus))
+
+    def _learn(self, status: HolderStatus) -> None:
+        self.head = max(self.head, status.head)
+        if status.exit is not None:
+            self._end(status.exit)
 
     def _end(self, ended: ExitRecord | None) -> None:
         self.ended = True

@@ -162,5 +162,13 @@ def test_a_session_that_is_not_there_or_has_ended_is_told(desk: Desk) -> None:
     assert f"hint: cowork logs {session}" in said.err
 
 
+def test_a_message_sees_to_it_that_somebody_tells_what_follows(desk: Desk) -> None:
+    session = desk.bg("--", "cat")
+    ensured = []
+    desk.patch.setattr("cowork.supervisor.notifier.ensure", lambda where, environ: ensured.append(where))
+    desk.ok("send", session, "x")
+    assert ensured == [desk.where]
+
+
 def test_help_says_what_the_status_means() -> None:
     assert "Exit status: 7 it was delivered, and has not shown up in time" in (command.help or "")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
+import msgspec
 import pytest
 
+from cowork.holder import messages as m
 from cowork.holder.spool import SEGMENT, STDERR, STDOUT
+from cowork.sessions import follow as module
+from cowork.sessions.blocking import BlockingClient
 from cowork.sessions.follow import Follower
+from cowork.sessions.status import HolderStatus
 from tests.support.holding import Held, Place, child, numbered
 
 
@@ -113,3 +119,42 @@ def test_a_holder_that_is_killed_is_the_end(here: Place) -> None:
         assert follower.ended
         assert follower.exit is None
         follower.poll()
+
+
+def test_a_holder_that_does_not_answer_is_not_the_end(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWERING", 0.1)
+    held = here.start(["/bin/cat"])
+    held.client.write(b"one\n")
+    held.until(b"one\n")
+    os.kill(held.holder, signal.SIGSTOP)
+    with follow(held) as follower:
+        assert taken(follower) == [(STDOUT, b"one\n")], "what is on the disk is there"
+        assert not follower.ended
+        os.kill(held.holder, signal.SIGCONT)
+        held.client.write(b"two\n")
+        while follower.head < 8:
+            assert follower.wait(30)
+        assert taken(follower) == [(STDOUT, b"two\n")]
+        held.client.close_stdin()
+        while not follower.ended:
+            assert follower.wait(30)
+        assert follower.exit is not None
+
+
+def test_what_comes_together_with_the_first_answer_is_known_at_once(
+    here: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would be woken for it: it is no longer in the socket."""
+    held = here.start(["/bin/cat"])
+
+    def late(client: BlockingClient) -> HolderStatus:
+        client.send(m.WATCH)
+        held.client.write(b"one\n")
+        held.until(b"one\n")
+        held.client.status()
+        return msgspec.json.decode(client.expect(m.STATUS)[1], type=HolderStatus)
+
+    monkeypatch.setattr(BlockingClient, "watch", late)
+    with follow(held) as follower:
+        assert follower.head == 4
+        assert taken(follower) == [(STDOUT, b"one\n")]

@@ -104,8 +104,9 @@ def test_a_summary_is_one_line_that_fits(tool: str, arguments: object, width: in
     st.dictionaries(st.sampled_from(["subtype", "tool_name", "input", "description", "permission_suggestions"]), VALUES)
 )
 def test_any_request_is_put_into_words(request: dict[str, object]) -> None:
-    for kind in ({}, {"subtype": "can_use_tool"}, {"subtype": "can_use_tool", "tool_name": "AskUserQuestion"}):
-        lines = list(asked({**request, **kind}, 80))
+    question: dict[str, object] = {"subtype": "can_use_tool", "tool_name": "AskUserQuestion"}
+    for whole in (request, {**request, "subtype": "can_use_tool"}, {**request, **question}):
+        lines = list(asked(whole, 80))
         assert lines
         assert is_safe(harmless("\n".join(lines)))
 
