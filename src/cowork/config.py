@@ -52,7 +52,7 @@ _ALLOWED = {
     "background.backend": '"auto", "bwrap" or "host"',
     "background.history": 'bytes, at least 4 MiB, such as "256M"',
     "attach.detach-keys": r'keys such as "ctrl-\\ d" or "ctrl-p,ctrl-q"',
-    "notify.command": 'a program and its arguments, such as ["notify-send", "{name} is {state}", "{detail}"]',
+    "notify.command": 'a program and its arguments, such as ["notify-send", "--", "{name}", "{detail}"]',
     "notify.on": 'a list of "blocked", "done" and "failed"',
 }
 

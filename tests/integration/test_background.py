@@ -376,8 +376,11 @@ def odd(shell: Shell) -> Path:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [('{"version":99,"id":"x","kind":"shell","name":"n"}', "newer release"), ("{", "session.json"), ("",
-    "session.json")],
+    [
+        ('{"version":99,"id":"x","kind":"shell","name":"n"}', "newer release"),
+        ("{", "session.json"),
+        ("", "session.json"),
+    ],
 )
 def test_a_record_that_cannot_be_read_hides_nothing(shell: Shell, odd: Path, content: str, says: str) -> None:
     other = shell.bg("--", "sleep", "60")

@@ -62,7 +62,8 @@ def command(
                 talk.ended_without_it()
         elif text is not None:
             talk.write(os.fsencode(text) + (b"" if raw or text.endswith("\n") else b"\n"))
-            talk.drained(timeout)
+            if not talk.drained(timeout):
+                talk.ended_without_it()
         if end:
             talk.close_stdin()
     notifier.ensure(where, os.environ)

@@ -146,9 +146,13 @@ def answers(asked: dict[str, Any], option: str | None) -> dict[str, str]:
 
 
 def _choice(question: dict[str, Any], text: str) -> str:
-    options = [o for o in items(question.get("options")) if isinstance(o, dict)]
-    number = _number(text)
-    return str(options[number - 1].get("label", "")) if 1 <= number <= len(options) else text
+    """The label of the option with that number, else the text; numbers with commas where several may be chosen."""
+    labels = [str(o.get("label", "")) for o in items(question.get("options")) if isinstance(o, dict)]
+    parts = text.split(",") if question.get("multiSelect") is True else [text]
+    numbers = [_number(part.strip()) for part in parts]
+    if not all(1 <= number <= len(labels) for number in numbers):
+        return text
+    return ", ".join(labels[number - 1] for number in numbers)
 
 
 def _number(text: str) -> int:

@@ -138,6 +138,8 @@ class Conversation(msgspec.Struct, omit_defaults=True):
                 self.busy = state != "idle"
                 if state == "idle":
                     self.in_turn = False
+                    # Nothing waits then; what answered it may be in a part of the spool that was never read.
+                    self.prompts.clear()
             case "background_tasks_changed":
                 self.tasks = [task.description or task.task_id for task in _tasks.decode(line).tasks]
 

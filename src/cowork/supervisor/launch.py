@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_WORDS = 4
+LONGEST_PROMPT = 2 * 1024 * 1024
+"""Characters; in JSON they still fit the queue before a session's stdin (holder/stdin.py), whatever they are."""
 _STARTING = 60.0
 """Seconds that a holder may take to start a program on a loaded machine."""
 _SHOWS_STATE = {"CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS": "1"}
@@ -86,6 +88,10 @@ def start(where: Paths, wanted: Wanted, environ: Mapping[str, str]) -> Started:
     where.make()
     settings = config.load(environ)
     folder = _folder(wanted.folder)
+    if wanted.prompt is not None and len(wanted.prompt) > LONGEST_PROMPT:
+        raise ConfigError(
+            f"the prompt is longer than {LONGEST_PROMPT} characters", hint="put it into a file, and name the file"
+        )
     directory = SessionDirectory(where.sessions, record.new_id())
     backend = _backend(wanted, settings, environ)
     tree: WorktreeRecord | None = None

@@ -31,6 +31,7 @@ from cowork.supervisor.wording import flat
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cowork.config import Notify
     from cowork.paths import Paths
     from cowork.sessions.directory import SessionDirectory
     from cowork.supervisor.overview import SessionOverview, View
@@ -66,10 +67,13 @@ def event_of(seen: View) -> tuple[str, str]:
     one, conversation = seen
     if one.state == "blocked" and conversation is not None:
         return "blocked", ",".join(digest(prompt) for prompt in conversation.prompts.values())
-    if one.state in ("done", "failed"):
-        return one.state, f"ended {one.ended}"
+    if one.state == "failed":
+        return "failed", f"ended {one.ended}"
     if one.state == "idle" and one.results and not one.tasks:
         return ("failed" if one.failure else "done"), f"result {one.results}"
+    if one.state == "done":
+        # That it has ended is no news when its last turn was.
+        return "done", f"result {one.results}" if one.results else f"ended {one.ended}"
     return "", ""
 
 
@@ -126,13 +130,13 @@ class Notifier:
         state, key = event_of(seen)
         told = _told(directory)
         if key and _is_new(state, key, told):
+            wanted = self._config.current().notify  # before it counts as told: the file may need mending first
             old = not told and max(one.ended, one.last_event) < self._since
             if self._remember(directory, f"{state} {key}") and not old:
-                self._tell(one, state)
+                self._tell(one, state, wanted)
         return one.live
 
-    def _tell(self, one: SessionOverview, state: str) -> None:
-        wanted = self._config.current().notify
+    def _tell(self, one: SessionOverview, state: str, wanted: Notify) -> None:
         if not wanted.command or state not in wanted.on:
             return
         about = {f"COWORK_{name.upper()}": value for name, value in _about(one, state).items()}

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cowork.cli import terminal
 from tests.support.client import TIMEOUT
 from tests.support.daemon import Place
 from tests.support.shell import COWORK, Shell
@@ -81,6 +82,11 @@ def sit(seats: list[Seat], shell: Shell, *arguments: str) -> Seat:
 
 
 ASKING = r"printf 'a\033[6n\033[c\033]52;c;eA==\007b\007\033[?2004h\033[?25l'; stty raw -echo; echo ready; exec cat -v"
+
+
+def test_a_screen_fits_what_is_replayed() -> None:
+    """A screen of 200 x 60 cells, each with a colour of its own."""
+    assert 200 * 60 * len("\x1b[38;2;255;255;255mx") <= terminal.TAIL
 
 
 def test_a_replay_asks_the_terminal_nothing(shell: Shell, seats: list[Seat]) -> None:

@@ -465,3 +465,15 @@ def test_answers_may_be_given_as_they_are_to_be_handed_on(home: Home) -> None:
     held = home.scripted(s.asks("r-1", "AskUserQuestion", questions=QUESTIONS))
     allow(home.where, ask(home, held).id, changed='{"questions": [], "answers": {"a": "b"}}')
     assert answered(held)[0]["response"]["updatedInput"] == {"questions": [], "answers": {"a": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("1,3", "red, green"), (" 2 ", "blue"), ("1, 2 ,3", "red, blue, green"), ("1,4", "1,4"), ("red,2", "red,2")],
+)
+def test_several_may_be_chosen_where_that_is_allowed(typed: str, answer: str) -> None:
+    options = [{"label": "red"}, {"label": "blue"}, {"label": "green"}]
+    question = {"question": "Which?", "options": options, "multiSelect": True}
+    assert answers({"questions": [question]}, typed) == {"Which?": answer}
+    single = answers({"questions": [{**question, "multiSelect": False}]}, "1,3")
+    assert single == {"Which?": "1,3"}

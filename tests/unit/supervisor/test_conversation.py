@@ -93,6 +93,11 @@ def test_a_prompt_that_is_dealt_with_blocks_no_more(taken: bytes) -> None:
     assert (found.phase, found.prompts) == ("working", {})
 
 
+def test_what_is_idle_asks_nothing() -> None:
+    """The answer may be in a part of the spool that was recycled before anybody looked."""
+    assert after(*MODERN, PROMPT, s.result(), s.state("idle")).phase == "idle"
+
+
 @pytest.mark.parametrize("other", [s.ready("r-2"), s.withdraws("r-2"), s.gave("toolu_2"), s.said("meanwhile")])
 def test_what_is_said_of_others_leaves_it(other: bytes) -> None:
     assert after(*MODERN, PROMPT, other).phase == "blocked"

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from cowork.backends.host import HostBackend
 from cowork.errors import ConfigError, CoworkError, HolderError, PolicyError
 from cowork.holder.spec import StartSpec
+from cowork.holder.stdin import LIMIT
 from cowork.sessions.blocking import BlockingClient
 from cowork.sessions.directory import SessionDirectory, list_sessions
 from cowork.sessions.record import ExitRecord, SessionRecord
@@ -166,6 +167,17 @@ def test_a_folder_is_taken_as_it_was_named(home: Home, monkeypatch: pytest.Monke
     (home.cwd / "sub").mkdir()
     monkeypatch.chdir(home.cwd)
     assert described(home, Wanted("sub", command=command(*child("describes_itself"))))["cwd"] == str(home.cwd / "sub")
+
+
+def test_a_prompt_that_no_queue_would_take_is_refused(home: Home) -> None:
+    with pytest.raises(ConfigError, match="longer than"):
+        launch.start(home.where, Wanted(str(home.cwd), prompt="x" * (launch.LONGEST_PROMPT + 1)), home.environ)
+    assert list(home.sessions.iterdir()) == []
+
+
+def test_the_longest_prompt_fits_whatever_it_is_made_of(home: Home) -> None:
+    longest = messages.initialize() + messages.user("\x00" * launch.LONGEST_PROMPT, "0" * 36)
+    assert len(longest) <= LIMIT
 
 
 def test_secrets_of_a_command_line_are_not_written_down(home: Home) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cowork.errors import ConfigError
 from cowork.linux.lockfile import LockFile
 from cowork.sessions.directory import SessionDirectory
 from cowork.sessions.record import ExitRecord, SessionRecord, new_id
@@ -61,6 +62,7 @@ ONE, OTHER = Prompt("r-1", "can_use_tool", "Bash"), Prompt("r-2", "can_use_tool"
         (view("idle", results=2, failure="x"), ("failed", "result 2")),
         (view("idle", results=2, tasks=["serve"]), ("", "")),
         (view("done", ended=5.5), ("done", "ended 5.5")),
+        (view("done", ended=5.5, results=2), ("done", "result 2")),
         (view("failed", ended=5.5, results=1), ("failed", "ended 5.5")),
         (view("stopped", ended=5.5), ("", "")),
         (view("unreadable"), ("", "")),
@@ -215,7 +217,20 @@ def test_a_turn_is_done_when_nothing_is_left_in_the_background(home: Home, ear: 
     home.prints(held, s.said("x"), s.tasks())
     assert ear.heard() == "done|talk: x"
     end(held)
-    assert ear.heard() == "done|talk: "
+    assert running.ended()
+    assert ear.silence(), "that it has ended is no news when its last turn was"
+
+
+def test_a_configuration_that_is_being_mended_loses_no_event(home: Home, ear: Ear) -> None:
+    good = home.config.read_text()
+    home.configure("[notify")
+    held = home.scripted(s.asks("r-1", command="one"), name="talk")
+    with pytest.raises(ConfigError):
+        Notifier(home.where, home.environ).run()
+    home.configure(good)
+    running = Running(home)
+    assert ear.heard() == "blocked|talk: Bash: one"
+    end(held)
     assert running.ended()
 
 

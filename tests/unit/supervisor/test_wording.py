@@ -114,8 +114,10 @@ def test_any_request_is_put_into_words(request: dict[str, object]) -> None:
 def test_what_is_to_be_allowed_stands_there_whole() -> None:
     command = "true " + "x" * 300 + "\nrm -rf /"
     given_ = {"command": command, "dangerouslyDisableSandbox": True, "description": "d"}
-    request = {"subtype": "can_use_tool", "tool_name": "Bash", "input": given_, "description": "d",
-               "permission_suggestions": [ALLOW, MODE]}  # fmt: skip
+    request: dict[str, object] = {
+        "subtype": "can_use_tool", "tool_name": "Bash", "input": given_, "description": "d",
+        "permission_suggestions": [ALLOW, MODE],
+    }  # fmt: skip
     assert list(asked(request, 40)) == [
         "? Bash wants to run: true " + "x" * 300 + "\n    rm -rf /",
         '  with {"dangerouslyDisableSandbox":true}',
