@@ -64,7 +64,8 @@ def command(prompt: tuple[str, ...], quiet: bool, as_json: bool, **options: Any)
     """
     where = paths.resolve()
     wanted = _wanted(prompt, click.get_current_context().meta["command"], **options)
-    started = launch.start(where, wanted, os.environ)
+    with output.progress("starting"):
+        started = launch.start(where, wanted, os.environ)
     notifier.ensure(where, os.environ)
     asked = started.record
     for note in (*started.notes, *asked.weaker):

@@ -10,7 +10,8 @@ import click
 from cowork import paths
 from cowork.cli import output
 from cowork.cli.names import session_argument
-from cowork.errors import ConfigError
+from cowork.errors import ConfigError, PolicyError
+from cowork.sessions.record import SHELL
 from cowork.sessions.steps import converses
 from cowork.supervisor import messages, notifier
 from cowork.supervisor.find import find
@@ -41,25 +42,24 @@ def command(
     """
     where = paths.resolve()
     directory = find(where, session)
-    stream = converses(directory.record()) and not raw
+    asked = directory.record()
+    stream = converses(asked) and not raw
     if text is None and not (end or interrupt):
         raise ConfigError("nothing to send", hint='cowork send SESSION "text", or - for stdin')
-    if text == "-":
-        text = output.stdin()
     if interrupt and not stream:
         raise ConfigError("only a claude that was started with a prompt can be interrupted", hint="cowork kill -s INT")
+    if stream and asked.kind != SHELL:
+        raise PolicyError(f"session {directory.id} is a conversation in Claude Desktop", hint="type it there")
+    if text == "-":
+        text = output.stdin()
+    name = None
     with Talk(directory, where.runtime) as talk:
-        name = None
         if interrupt:
             request = f"cowork-{uuid.uuid4()}"
-            talk.write(messages.interrupt(request))
-            if talk.until(lambda line: request.encode() in line, timeout) is None:
-                talk.ended_without_it()
+            _prove(talk, messages.interrupt(request), request, timeout)
         if text is not None and stream:
             name = str(uuid.uuid4())
-            talk.write(messages.user(text, name))
-            if talk.until(lambda line: name.encode() in line, timeout) is None:
-                talk.ended_without_it()
+            _prove(talk, messages.user(text, name), name, timeout)
         elif text is not None:
             talk.write(os.fsencode(text) + (b"" if raw or text.endswith("\n") else b"\n"))
             if not talk.drained(timeout):
@@ -73,3 +73,10 @@ def command(
     elif seen.state == "blocked":
         output.note(f"delivered; the session is blocked and deals with it later: {seen.detail}")
     return 0
+
+
+def _prove(talk: Talk, line: bytes, name: str, timeout: float) -> None:
+    """Write a line, and wait until the session says its name."""
+    talk.write(line)
+    if talk.until(lambda said: name.encode() in said, timeout) is None:
+        talk.ended_without_it()

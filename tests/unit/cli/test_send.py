@@ -107,6 +107,15 @@ def test_raw_goes_past_the_conversation(desk: Desk) -> None:
     desk.printed(session, b"heard: by hand")
 
 
+def test_a_conversation_in_claude_desktop_is_not_talked_into(desk: Desk) -> None:
+    session = desk.claude()
+    desk.rewrite(session, kind="cowork")
+    for arguments in (["hello"], ["--interrupt"]):
+        said = desk.run("send", session, *arguments)
+        assert said.status == 6
+        assert "type it there" in said.err
+
+
 def test_a_turn_is_broken_off_before_the_message(desk: Desk) -> None:
     session = desk.claude({"stay": True}, until="working")
     desk.ok("send", session, "--interrupt")
