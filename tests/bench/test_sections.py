@@ -107,7 +107,14 @@ def test_other_daemons_are_not_asked_for_a_sandbox(harness: Harness, monkeypatch
         ("all", OURS), ("all", "peer"), ("own", OURS), ("all", "peer"), ("all", OURS), ("own", OURS),
     ]  # fmt: skip
     assert list(report["own"]) == [OURS]
-    assert {s.name for s in SECTIONS if measured(s, specs[1:]) == []} == {"sandbox-spawn", "sandbox-stream", "proxy"}
+    assert {s.name for s in SECTIONS if measured(s, specs[1:]) == []} == {
+        "sandbox-spawn", "sandbox-stream", "proxy", "shell-ps", "shell-logs", "shell-attach",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["shell-ps", "shell-logs", "shell-attach"])
+def test_commands_from_the_shell_are_measured(harness: Harness, name: str) -> None:
+    measure(harness, name)
 
 
 def test_the_proxy_is_measured(harness: Harness) -> None:

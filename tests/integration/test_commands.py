@@ -45,7 +45,7 @@ def test_a_daemon_and_its_sessions_are_shown(daemon: RunningDaemon, client: Clie
     text = cowork(daemon.place, "status").stdout
     assert "isolation: none" in text
     (session,) = json.loads(cowork(daemon.place, "ps", "--json").stdout)["sessions"]
-    assert (session["state"], session["argv"], session["process"]) == ("running", ["/bin/sleep", "60"], "p")
+    assert (session["state"], session["argv"], session["process"]) == ("working", ["/bin/sleep", "60"], "p")
     assert os.path.exists(f"/proc/{session['pid']}")
     row = cowork(daemon.place, "ps").stdout.splitlines()[1].split()
     assert row[0] == session["id"]
@@ -62,7 +62,7 @@ def test_sessions_are_listed_without_a_daemon_and_as_ended(daemon: RunningDaemon
     running = json.loads(cowork(daemon.place, "ps", "--json").stdout)["sessions"]
     assert [s["process"] for s in running] == ["q"]
     everything = json.loads(cowork(daemon.place, "ps", "-a", "--json").stdout)["sessions"]
-    assert {s["process"]: s["state"] for s in everything} == {"p": "ended", "q": "running"}
+    assert {s["process"]: s["state"] for s in everything} == {"p": "failed", "q": "working"}
     assert next(s for s in everything if s["process"] == "p")["exitCode"] == 3
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from cowork.translate.slug import project_slug
 from tests.support.client import Client, Message, output
-from tests.support.daemon import RunningDaemon
+from tests.support.daemon import RunningDaemon, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -972,7 +972,8 @@ def test_a_killed_daemon_forgets_no_mapping(world: World) -> None:
     for number in range(3):
         world.client.ask("writeStdin", {"id": "p", "data": line})
         assert world.client.until_text("p", "\n") == line
-        assert seen.read_text() == f"{world.home}/proj/f {world.tree}/x\n" * (number + 1)
+        # tee writes to its output first, and to the file behind that.
+        wait_for(lambda: seen.read_text() == f"{world.home}/proj/f {world.tree}/x\n" * (number + 1))  # noqa: B023
         assert world.read(f"{VM}/mnt/outputs/f") == "outputs"
         world.client.close()
         world.daemon.restart()

@@ -69,9 +69,6 @@ def copy(follower: Follower, emit: Callable[[Run], None], *, follow: bool) -> No
         for run in follower.runs():
             emit(run)
         if not follow or follower.ended:
-            # The end and the last output come together, so once more.
-            for run in follower.runs():
-                emit(run)
             return
         follower.wait()
 

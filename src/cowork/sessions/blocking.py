@@ -41,7 +41,7 @@ class BlockingClient:
         sock.settimeout(timeout)
         try:
             sock.connect(path)
-        except OSError:
+        except BaseException:
             sock.close()
             raise
         return cls(sock, timeout=timeout)

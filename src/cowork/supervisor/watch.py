@@ -121,6 +121,9 @@ class Watch:
         except (CoworkError, OSError):
             holder.close()
             return False
+        except KeyboardInterrupt:  # how most watching ends
+            holder.close()
+            raise
         self._holders[holder.fileno()] = session, holder
         self._poll.register(holder.fileno(), select.POLLIN)
         return True

@@ -177,9 +177,10 @@ def test_its_terminal_is_as_large_as_ours(desk: Desk, descriptors: tuple[int, ..
 
 def test_its_terminal_has_a_usual_size_where_we_have_none(desk: Desk) -> None:
     assert size_of(desk) == b"24 rows 80 columns\r\n"
-    with Terminal(0, 0) as terminal, terminal.instead_of(0, 1, 2):
-        assert termios.tcgetwinsize(1) == (0, 0)
-        assert bg._size() == (24, 80), "one that does not know its size does not count"
+    for size in ((0, 0), (0, 132), (50, 0)):
+        with Terminal(*size) as terminal, terminal.instead_of(0, 1, 2):
+            assert termios.tcgetwinsize(1) == size
+            assert bg._size() == (24, 80), "one that does not know its size does not count"
 
 
 # -- what is said
@@ -220,6 +221,13 @@ def test_an_argument_that_is_no_text_is_handed_on_and_does_not_break_json(desk: 
     told = desk.json("bg", "--", "printf", "%s", os.fsdecode(b"\xff"))
     assert told["argv"][-1] == "\N{REPLACEMENT CHARACTER}"
     assert desk.ended(told["id"]) == b"\xff"
+
+
+def test_a_start_sees_to_it_that_somebody_tells_what_follows(desk: Desk) -> None:
+    ensured = []
+    desk.patch.setattr("cowork.supervisor.notifier.ensure", lambda where, environ: ensured.append(where))
+    desk.bg("--", "true")
+    assert ensured == [desk.where]
 
 
 def test_a_secret_in_an_argument_is_not_told(desk: Desk) -> None:

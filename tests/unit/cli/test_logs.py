@@ -124,7 +124,9 @@ def test_a_line_that_a_session_is_still_printing_is_not_shown(desk: Desk) -> Non
 def test_a_conversation_from_the_middle_begins_with_a_whole_line(desk: Desk) -> None:
     desk.written(b"first\nsecond\n", SPOKEN, name="talk", argv=["claude", "--output-format=stream-json"])
     assert desk.ok("logs", "talk", "--since", "6").startswith("second\n")
+    before = len(os.listdir("/proc/self/fd"))
     within = desk.ok("logs", "talk", "--since", "7")
+    assert len(os.listdir("/proc/self/fd")) == before
     assert "econd" not in within
     assert "hello" in within
     assert desk.ok("logs", "talk", "--since", "99999") == ""

@@ -138,7 +138,7 @@ def test_a_narrow_terminal_shows_fewer_columns_and_folds_none_of_the_others(
     assert len(lines) <= 6, "what it is about does not stand in a column of a few letters"
 
 
-@given(st.integers(60, 200), st.lists(words, min_size=1, max_size=12).map(" ".join))
+@given(st.integers(60, 200), st.lists(words | words.map(lambda word: word * 6), min_size=1, max_size=12).map(" ".join))
 def test_no_width_cuts_off_an_id_a_state_or_what_it_is_about(width: int, what: str) -> None:
     lines = drawn((*ROW[:-1], what), width)
     assert lines[1].startswith("abcdefghijkl ")
@@ -184,7 +184,8 @@ def test_what_takes_longer_is_said_as_long_as_it_takes(terminal: Terminal, monke
 
     def look() -> None:
         with output.progress("looking"):
-            terminal.until("looking")
+            first = terminal.until("looking")
+            terminal.until("looking", since=first)
             raise NotFound("x")
 
     with terminal.instead_of(2), pytest.raises(NotFound):

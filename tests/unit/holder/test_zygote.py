@@ -71,6 +71,7 @@ def test_a_shared_zygote_ends_when_nobody_wants_it(folder: Path) -> None:
         pid = os.fork()
         if pid == 0:
             zygote.IDLE = 0.05
+            zygote._fork_warm = lambda *_: socket.socketpair()[0]
             zygote.share(listener, None)
             os._exit(0 if not path.exists() else 1)
     _, status = os.waitpid(pid, 0)
