@@ -9,6 +9,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import termios
 import threading
 import time
@@ -31,7 +32,6 @@ from cowork.supervisor.watch import Watch
 from tests.support import stream
 from tests.support.daemon import Place
 from tests.support.holding import CHILDREN
-from tests.support.shell import COWORK
 
 PATIENCE = 30.0
 """Seconds after which a test gives up on something that has to happen."""
@@ -100,9 +100,12 @@ class Desk:
         """The one object that a command prints with --json."""
         return json.loads(self.ok(verb, "--json", *arguments, stdin=stdin))
 
-    def popen(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
-        """Start a command as a process of its own, for one that goes on until it is interrupted."""
-        return subprocess.Popen([*COWORK, *map(str, arguments)], **options)
+    def popen(self, *arguments: str | Path, warnings: str = "error", **options: Any) -> subprocess.Popen[bytes]:
+        """Start a command as a process of its own.
+
+        ``warnings``: "ignore" for one that is interrupted wherever it is, since it leaves open what it had just opened.
+        """
+        return subprocess.Popen([sys.executable, "-W", warnings, "-m", "cowork", *map(str, arguments)], **options)
 
     # -- sessions that run
 

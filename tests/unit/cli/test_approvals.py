@@ -156,7 +156,8 @@ def test_a_terminal_shows_the_id_in_bold_unless_it_shall_not(desk: Desk, termina
 
 
 def watching(desk: Desk, *options: str) -> subprocess.Popen[bytes]:
-    return desk.popen("approvals", "--watch", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return desk.popen("approvals", "--watch", *options, warnings="ignore", **pipes)
 
 
 def interrupted(command: subprocess.Popen[bytes]) -> bytes:

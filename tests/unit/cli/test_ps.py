@@ -225,9 +225,14 @@ def test_a_terminal_gets_colours_and_is_told_what_waits(desk: Desk, terminal: Te
     assert "questions" not in piped
 
 
+def watching(desk: Desk, *options: str, **streams: int) -> subprocess.Popen[bytes]:
+    streams = streams or {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return desk.popen("ps", "--watch", *options, warnings="ignore", **streams)
+
+
 def test_watch_shows_it_in_place_until_ctrl_c(desk: Desk, terminal: Terminal) -> None:
     desk.bg("--name", "first", "--", "sleep", "60")
-    command = desk.popen("ps", "--watch", stdin=terminal.slave, stdout=terminal.slave, stderr=terminal.slave)
+    command = watching(desk, stdin=terminal.slave, stdout=terminal.slave, stderr=terminal.slave)
     seen = terminal.until("first")
     assert "\x1b[?1049h" in terminal.shown(), "on the other screen, as a pager"
     session = desk.bg("--name", "second", "--", "sleep", "60")
@@ -239,10 +244,6 @@ def test_watch_shows_it_in_place_until_ctrl_c(desk: Desk, terminal: Terminal) ->
     shown = terminal.whole()
     assert "\x1b[?1049l" in shown, "the screen of before comes back"
     assert "Traceback" not in shown
-
-
-def watching(desk: Desk, *options: str) -> subprocess.Popen[bytes]:
-    return desk.popen("ps", "--watch", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def interrupted(command: subprocess.Popen[bytes]) -> bytes:
