@@ -35,10 +35,11 @@ def main(arguments: list[str]) -> None:
     os.close(fd)
     if role in ("zygote", "scoped-zygote"):
         serve(sock, cgroup.delegated() if role == "scoped-zygote" else None)
+    elif os.fork() != 0:
+        pass  # forked once more: the starter need not reap a process that outlives it
     elif role in ("shared-zygote", "scoped-shared-zygote"):
         share(sock, cgroup.delegated() if role == "scoped-shared-zygote" else None)
-    elif os.fork() == 0:
-        # Forked once more: the starter need not reap a process that outlives it.
+    else:
         become_holder()
         hold(sock, cgroup.delegated() if role == "scoped-hold" else None)
     os._exit(0)

@@ -225,12 +225,11 @@ def _share_zygote(path: Path, scope: list[str]) -> None:
                 os.umask(old)
             listener.listen(64)
             role = "scoped-shared-zygote" if scope else "shared-zygote"
-            process = subprocess.Popen(
+            subprocess.run(
                 [*scope, *holder_command(role, listener.fileno())], pass_fds=[listener.fileno()],
                 start_new_session=True, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, check=False,
             )  # fmt: skip
-            process.returncode = 0  # it is nobody's to wait for
     except OSError:
         pass  # a holder can be started without
     finally:
