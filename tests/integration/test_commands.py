@@ -70,7 +70,7 @@ def test_stop_ends_the_daemon_and_no_session(daemon: RunningDaemon, client: Clie
     client.spawn("p", "/bin/sleep", "60")
     done = cowork(daemon.place, "stop")
     assert done.returncode == 0
-    assert "1 sessions go on" in done.stdout
+    assert "1 session goes on" in done.stdout
     assert daemon.process is not None
     assert daemon.process.wait(TIMEOUT) == 0
     daemon.process = None

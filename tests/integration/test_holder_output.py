@@ -251,3 +251,19 @@ def test_the_holder_is_small(here: Place) -> None:
     os.kill(held.pid, signal.SIGKILL)
     held.wait()
     wait_gone(held.holder)
+
+
+def test_a_client_that_gets_the_number_of_a_closed_stream_is_a_client(either: Place) -> None:
+    """What it says went into the log, and the holder broke down over it: a lost session, and a garbled one."""
+    held = either.start(["/bin/sh", "-c", "echo hello; exec >&- 2>&-; exec sleep 60"])
+    held.until(b"hello\n")
+    while held.client.status().output != "ended":
+        pass
+    for _ in range(8):
+        with held.connect() as first, held.connect() as second:
+            assert first.status().running
+            assert second.watch().head == len(b"hello\n")
+    assert held.printed() == b"hello\n"
+    assert held.client.signal([{"after": 0, "signal": int(signal.SIGTERM), "to": "group"}])
+    ended = held.wait()
+    assert (ended.signal, ended.lost) == ("SIGTERM", False)

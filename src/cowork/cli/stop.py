@@ -33,5 +33,6 @@ def command() -> int:
     finally:
         os.close(pidfd)
     running = sum(1 for s in look(where.sessions, where.runtime) if s.live)
-    click.echo(f"stopped daemon {pid}" + (f"; {running} sessions go on (cowork ps)" if running else ""))
+    go_on = "1 session goes on" if running == 1 else f"{running} sessions go on"
+    click.echo(f"stopped daemon {pid}" + (f"; {go_on} (cowork ps)" if running else ""))
     return 0

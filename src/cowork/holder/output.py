@@ -64,8 +64,8 @@ class Output:
         return min(due) if due else None
 
     def owns(self, fd: int) -> bool:
-        """Whether ``fd`` is one of the streams."""
-        return fd in self._streams
+        """Whether ``fd`` is one of the streams. One that is closed is none: the next client may get its number."""
+        return fd in self._open
 
     def read(self, fd: int, now: float) -> bool:
         """Pull once from a readable stream; True if the spool grew."""
