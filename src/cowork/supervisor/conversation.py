@@ -12,7 +12,7 @@ from datetime import datetime
 
 import msgspec
 
-from cowork.supervisor.wording import summary
+from cowork.supervisor.wording import harmless, summary
 from cowork.wire.text import repair_json
 
 _WIDTH = 100
@@ -203,8 +203,8 @@ def decoded(raw: msgspec.Raw) -> object:
 
 
 def first_line(text: str) -> str:
-    """The first line with something in it, shortened."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """The first line with something in it, shortened, and harmless to a terminal."""
+    line = harmless(next((line.strip() for line in text.splitlines() if line.strip()), ""))
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
 
 

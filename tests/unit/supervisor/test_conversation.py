@@ -214,4 +214,5 @@ def test_going_on_from_what_was_kept_is_going_on(cut: int) -> None:
 def test_the_first_line_with_something_in_it() -> None:
     assert first_line("\n \n a b \nc") == "a b"
     assert first_line(" \n") == ""
+    assert first_line("a\x1b[2Jb") == "a␛[2Jb"
     assert len(first_line("x" * 500)) == 100
