@@ -228,6 +228,8 @@ def test_a_conversation_on_a_terminal(shell: Shell) -> None:
         window.until("it is done", "-- done in", "idle")
         window.type("and now?", "Enter")
         window.until("> and now?", "mock: and now?")
+        shell.ok("wait", "talk", "--timeout", "30")
+        window.until("idle")
         window.type("C-c")
         window.until("nothing to interrupt")
         window.type("C-\\", "d")

@@ -114,10 +114,10 @@ class Resolver:
             os.eventfd_write(self._wake, 1)
 
     def _collect(self, _: int) -> None:
-        os.eventfd_read(self._wake)
+        # A thread is done with the descriptor when it has written, which may be after its result was seen here.
+        self._busy -= os.eventfd_read(self._wake)
         while self._results:
             host, answer = self._results.popleft()
-            self._busy -= 1
             self._remember(host, answer)
             self._tell(host, answer)
 

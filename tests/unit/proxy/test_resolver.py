@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -104,3 +105,36 @@ def test_a_dead_resolver_is_not_waited_for(loop: Loop, monkeypatch: pytest.Monke
     for thread in threading.enumerate():
         if thread.name.startswith("resolver-"):
             thread.join(10)
+
+
+def test_a_descriptor_is_open_as_long_as_a_thread_may_write_to_it(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two results can be seen with the first one's writing; what the second then wrote to may have been another's."""
+    write, slow, written = os.eventfd_write, threading.Event(), threading.Event()
+    failed: list[OSError] = []
+
+    def write_late(fd: int, value: int) -> None:
+        if threading.current_thread().name == "resolver-1":
+            slow.wait(30)
+        try:
+            write(fd, value)
+        except OSError as e:
+            failed.append(e)
+        written.set()
+
+    monkeypatch.setattr(os, "eventfd_write", write_late)
+    gate = threading.Event()
+
+    def lookup(host: str) -> list[str]:
+        if host == "b":
+            gate.wait(30)  # until the other's result is there, though it is not announced
+        else:
+            threading.Timer(0.05, gate.set).start()
+        return ["1.2.3.4"]
+
+    resolver = Resolver(loop, lookup, 10)
+    assert run(loop, resolver, ["a", "b"]).keys() == {"a", "b"}
+    resolver.close()
+    written.clear()
+    slow.set()
+    assert written.wait(30)
+    assert failed == []
