@@ -109,11 +109,14 @@ class EndingLoop(asyncio.SelectorEventLoop):
     """The daemon's loop: once it is closed, signals are too late to matter.
 
     Closing gives them back their default action, by which the process would die in its last steps and look as if it
-    had failed.
+    had failed. To block them would not do: a signal goes to any thread that does not.
     """
 
     def close(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
+            # The loop's table of those whose default it gives back; there is no public way to keep one out of it.
+            vars(self).get("_signal_handlers", {}).pop(number, None)
         super().close()
 
 
