@@ -56,7 +56,15 @@ class Seat:
             except OSError:
                 break
             self.seen += data
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.pid = 0
+        return status
+
+    def reap(self) -> None:
+        """End it if it has not ended."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
 
     def is_as_before(self) -> bool:
         """Whether the terminal is in the modes that it was in."""
@@ -74,6 +82,7 @@ def seats() -> Iterator[list[Seat]]:
     yield made
     for seat in made:
         os.close(seat.master)
+        seat.reap()
 
 
 def sit(seats: list[Seat], shell: Shell, *arguments: str) -> Seat:
