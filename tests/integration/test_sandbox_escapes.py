@@ -365,7 +365,10 @@ def _outlives(made: Scene) -> Tried:
             wait_gone(pid)
     survivors = [pid for pid in left if alive(pid)]
     for pid in survivors:
-        os.kill(pid, signal.SIGKILL)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended in this moment
     assert left
     return {"outlives its holder": "" if survivors else "gone"}
 
