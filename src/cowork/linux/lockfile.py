@@ -28,6 +28,11 @@ class LockFile:
         self._fd = fd
         return True
 
+    def acquire_when_free(self) -> None:
+        """Take the lock; blocks as long as another process has it."""
+        while not self.acquire():
+            self.wait_until_free()
+
     def note(self, data: bytes) -> None:
         """Replace the content; only while the lock is held."""
         os.pwrite(self._fd, data, 0)

@@ -211,8 +211,7 @@ def _ask_for_holder(path: Path, channel: socket.socket) -> bool:
 def _share_zygote(path: Path, scope: list[str]) -> None:
     """Start the shared zygote unless somebody else just did. It listens from the first moment."""
     lock = LockFile(path.with_suffix(".lock"))
-    while not lock.acquire():
-        lock.wait_until_free()
+    lock.acquire_when_free()
     try:
         if answers(path):
             return

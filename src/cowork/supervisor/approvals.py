@@ -167,8 +167,7 @@ def _answer(where: Paths, wanted: str, respond: Callable[[Prompt], bytes]) -> Ap
     directory = find.find(where, session)
     # One answer at a time: whoever comes second finds the question gone.
     lock = LockFile(directory.path / "answer.lock")
-    while not lock.acquire():
-        lock.wait_until_free()
+    lock.acquire_when_free()
     try:
         one, prompt = _pending(where, directory, digits)
         if not one.answerable:

@@ -39,7 +39,6 @@ from cowork.wire.requests import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from cowork.backends.base import Backend
     from cowork.backends.project import Project
@@ -98,7 +97,8 @@ def start(where: Paths, wanted: Wanted, environ: Mapping[str, str]) -> Started:
     notes: list[str] = []
     with ExitStack() as undo:
         # Nobody else looks for a free name until this one's record is there.
-        names = _lock(where.state / "names.lock")
+        names = LockFile(where.state / "names.lock")
+        names.acquire_when_free()
         undo.callback(names.release)
         name = _free_name(where, wanted)
         if wanted.worktree:
@@ -119,13 +119,6 @@ def start(where: Paths, wanted: Wanted, environ: Mapping[str, str]) -> Started:
         notes += _hold(where, directory, asked, prepared, wanted)
         undo.pop_all()
     return Started(asked, notes)
-
-
-def _lock(path: Path) -> LockFile:
-    lock = LockFile(path)
-    while not lock.acquire():
-        lock.wait_until_free()
-    return lock
 
 
 def _unmake(tree: WorktreeRecord) -> None:

@@ -60,6 +60,29 @@ def test_it_ends_with_its_holder_and_the_note_stays(tmp_path: Path) -> None:
     lock.release()
 
 
+def test_many_that_wait_have_it_one_after_the_other(tmp_path: Path) -> None:
+    first, order, inside = LockFile(tmp_path / "l"), list[int](), list[int]()
+
+    def have_it(number: int) -> None:
+        lock = LockFile(tmp_path / "l")
+        lock.acquire_when_free()
+        inside.append(number)
+        order.append(len(inside))
+        inside.remove(number)
+        lock.release()
+
+    first.acquire_when_free()
+    waiters = [threading.Thread(target=have_it, args=(number,)) for number in range(8)]
+    for each in waiters:
+        each.start()
+    assert order == []
+    first.release()
+    for each in waiters:
+        each.join(timeout=30)
+    assert order == [1] * 8
+    assert not first.held()
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "l").symlink_to(tmp_path / "target")
     with pytest.raises(OSError, match="symbolic links"):
